@@ -1,0 +1,35 @@
+/*
+ * What was wrong with a client's input: a sentence for the ERROR frame's `message` header and a kind from which the
+ * transport derives its close code. Sentences are ASCII without backslashes or control characters (stompjs decodes
+ * escapes wrongly).
+ */
+#ifndef STOMPD_STOMP_FAULT_H
+#define STOMPD_STOMP_FAULT_H
+
+#include <stdbool.h>
+
+#include "stompd/base/compiler.h"
+
+enum fault_kind {
+    FAULT_NONE,
+    FAULT_PROTOCOL, /* breaks STOMP's rules: WebSocket close 1002 */
+    FAULT_ENCODING, /* not UTF-8: 1007 */
+    FAULT_POLICY,   /* refused: login, limits of the session, slow consumer: 1008 */
+    FAULT_SIZE,     /* a frame, body or header above its limit: 1009 */
+    FAULT_INTERNAL, /* the server's own trouble, such as memory: 1011 */
+    FAULT_RESTART,  /* the node drains and will be back: 1012 */
+    FAULT_SHUTDOWN  /* the node is stopped: 1001 */
+};
+
+struct fault {
+    enum fault_kind kind;
+    char message[200];
+};
+
+/*
+ * Fills the fault (bytes of the client's that get in are replaced by '?' unless printable ASCII) and returns false,
+ * for `return fault_set(…)`.
+ */
+bool fault_set(struct fault *fault, enum fault_kind kind, const char *format, ...) PRINTF_LIKE(3, 4);
+
+#endif
