@@ -1,0 +1,150 @@
+/*
+ * A session: one STOMP connection as a state machine. Bytes go in; out come frames in its outbox and effects, the calls of session_ops.
+ * It knows no sockets, and time is an argument. One worker owns it.
+ *
+ *     CONNECTING --CONNECT--> LOGGING_IN --session_logged_in()--> OPEN --DISCONNECT, fault, session_end()--> ENDING
+ *
+ * ENDING: no input is taken and nothing is delivered any more; the transport writes what is in the outbox and closes.
+ *
+ * Waiting: a SEND, COMMIT or DISCONNECT waits while an earlier SUBSCRIBE is not live yet, so that subscribe-then-request never loses the answer, and a
+ * SEND or COMMIT while the worker is congested. session_input() then takes no more bytes until the session's resume effect.
+ */
+#ifndef STOMPD_SESSION_SESSION_H
+#define STOMPD_SESSION_SESSION_H
+
+#include "stompd/route/destination.h"
+#include "stompd/session/limits.h"
+#include "stompd/session/outbox.h"
+#include "stompd/session/transaction.h"
+#include "stompd/stomp/parser.h"
+
+/* How a message's key is to be matched (message->route). */
+enum route { ROUTE_TOPIC, ROUTE_USER };
+
+/* A subscription's subscriber.kind; other kinds are the worker's own. */
+#define SUBSCRIBER_SESSION 0
+
+enum session_state { SESSION_CONNECTING, SESSION_LOGGING_IN, SESSION_OPEN, SESSION_ENDING };
+
+struct session;
+
+/* What a session makes happen. Called from within session functions; none may free the session. */
+struct session_ops {
+    /* There is something to write, to close, or an overflow to act on: call session_settle() and flush soon. At most once until session_settle(). */
+    void (*wake)(struct session *session);
+    /* The outbox is full: write what the socket takes, now. May be called during a trie_match() walk. */
+    void (*make_room)(struct session *session);
+    /* The session has become ENDING for the reason in session->end; `why` is the sentence of its ERROR, empty after DISCONNECT. */
+    void (*ended)(struct session *session, const char *why);
+    /* Input may go on: feed what was kept back. */
+    void (*resume)(struct session *session);
+    /* Check credentials; the answer comes by session_logged_in(), at once or later. login is never empty. */
+    void (*log_in)(struct session *session, struct bytes login, struct bytes passcode);
+    /* Make the subscription receive. Sets subscription->live when it already is, else session_subscription_live() follows. False: out of memory. */
+    bool (*subscribe)(struct session *session, struct subscription *subscription,
+                      const struct destination *destination);
+    /* Undo it, live or not. */
+    void (*unsubscribe)(struct session *session, struct subscription *subscription);
+    /* Deliver to all that match now. Borrows the message. False: out of memory, and not all have it. */
+    bool (*publish)(struct session *session, struct message *message);
+};
+
+/* What all sessions of one worker share. The worker owns it; sessions borrow it. */
+struct session_env {
+    const struct session_ops *ops;
+    const struct session_limits *limits;
+    bool anonymous;   /* a CONNECT without credentials is let in */
+    const char *boot; /* "<node>:<boot id>" */
+    const char *boot_id;
+    unsigned owner; /* this worker's slot in messages, also its number in ids */
+    unsigned owners;
+    struct stomp_header *headers; /* room for limits->frames.headers: the frame being handled */
+    struct fault fault;           /* of the frame being handled */
+    struct message *beat;         /* a server heart-beat: one EOL */
+    struct buffer key;            /* scratch: the routing key of the SEND being handled */
+    struct buffer shown;          /* scratch: the destination that its receivers see */
+    uint64_t sessions;            /* counters that make ids */
+    uint64_t messages;
+    bool congested;           /* publishers wait; see sessions_uncongest() */
+    struct list_node waiting; /* sessions that wait because of it */
+};
+
+struct session {
+    struct session_env *env;
+    void *transport; /* whoever carries it, for its own use */
+    enum session_state state;
+    bool woken;
+    bool input_waits; /* took not all input, wants resume */
+    bool overflowed;  /* the outbox limit was hit; session_settle() acts */
+    bool anonymous;
+    bool names_version; /* the client sent accept-version, so CONNECTED names the version */
+    struct stomp_parser parser;
+    enum stomp_version version;
+    struct heartbeat heartbeat; /* negotiated */
+    struct outbox outbox;
+    struct list_node waiting; /* env->waiting */
+    struct list_node subscriptions;
+    struct map by_id; /* subscriptions that have an id */
+    uint32_t subscription_count;
+    uint32_t asking; /* subscriptions that are not live yet */
+    struct transactions transactions;
+    uint64_t acks; /* the last `ack` id given out */
+    uint64_t opened_ms;
+    uint64_t heard_ms;       /* last sign of life */
+    uint64_t wrote_ms;       /* last bytes handed to the socket */
+    uint64_t frame_began_ms; /* 0: not within a frame */
+    uint64_t waits_since_ms; /* 0: input does not wait */
+    enum fault_kind end;     /* why it is ENDING; FAULT_NONE: DISCONNECT */
+    char *user;              /* NULL: anonymous or not logged in */
+    char id[];               /* "<node>:<boot id>:<worker>-<n>" */
+};
+
+/* Prepares an env whose public settings are filled in (ops to owners). False when out of memory. */
+MUST_CHECK bool session_env_init(struct session_env *env);
+void session_env_free(struct session_env *env);
+
+/* NULL when out of memory. */
+MUST_CHECK struct session *session_new(struct session_env *env, uint64_t now_ms);
+
+/* Removes its subscriptions, aborts its transactions, drops its outbox. Not from within one of its effects. */
+void session_free(struct session *session);
+
+/*
+ * Bytes from the client; they must be writable. Returns how many were taken; fewer than len: the session waits (or is logging in), and the rest must be fed
+ * again, with len 0 allowed, when the resume effect says so. In ENDING all is taken and ignored.
+ */
+size_t session_input(struct session *session, char *bytes, size_t len, uint64_t now_ms);
+
+/* The transport has handed bytes of this session to the socket. */
+void session_wrote(struct session *session, uint64_t now_ms);
+
+/* The client gave a sign of life outside STOMP (a WebSocket pong). */
+void session_heard(struct session *session, uint64_t now_ms);
+
+/* The answer to log_in: `user` is who it is, NULL refuses. */
+void session_logged_in(struct session *session, const char *user, uint64_t now_ms);
+
+/* Every peer knows of the subscription now: its receipt goes out, and input may go on. */
+void session_subscription_live(struct subscription *subscription);
+
+/* A message for one of its subscriptions: into the outbox, or the outbox limit is noted. Safe during a trie_match() walk. */
+void session_deliver(struct subscription *subscription, struct message *message);
+
+/*
+ * Acts on what a delivery could only note, and clears `woken`. Before each flush. An overflow ends the session with an ERROR.
+ */
+void session_settle(struct session *session);
+
+/* Ends the session; with_error: an ERROR frame says why. Does nothing in ENDING. */
+void session_end(struct session *session, enum fault_kind kind, const char *why, bool with_error);
+
+/* When session_tick() must be called next, at the latest; UINT64_MAX: never. */
+uint64_t session_due(const struct session *session);
+
+/* Heart-beats and time-outs. */
+void session_tick(struct session *session, uint64_t now_ms);
+
+/* Lets all sessions of the worker that wait for the congestion to end go on. */
+void sessions_uncongest(struct session_env *env);
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * A session's open transactions (1.2, "BEGIN", "COMMIT", "ABORT"): the messages that its SENDs have built, kept until COMMIT publishes them in order. ACK and NACK within a
+ * transaction count as frames.
+ */
+#ifndef STOMPD_SESSION_TRANSACTION_H
+#define STOMPD_SESSION_TRANSACTION_H
+
+#include <stdint.h>
+
+#include "stompd/base/list.h"
+#include "stompd/base/message.h"
+
+struct transaction {
+    struct list_node in_session;
+    struct message **messages; /* one reference each */
+    uint32_t message_count;
+    uint32_t message_capacity;
+    uint32_t frames; /* SEND, ACK and NACK */
+    uint64_t bytes;
+    uint32_t name_len;
+    char name[];
+};
+
+/* All that one session has open. */
+struct transactions {
+    struct list_node open;
+    uint32_t count;
+    uint64_t bytes;
+};
+
+void transactions_init(struct transactions *transactions);
+
+/* The open transaction with that name, or NULL. */
+struct transaction *transactions_find(const struct transactions *transactions, struct bytes name);
+
+/* Opens one whose name is not open. NULL when out of memory. */
+MUST_CHECK struct transaction *transactions_begin(struct transactions *transactions, struct bytes name);
+
+/* Keeps a message until the end; takes over the reference on success. False when out of memory. */
+MUST_CHECK bool transaction_add(struct transactions *transactions, struct transaction *transaction,
+                                struct message *message);
+
+/* Drops the transaction and what it holds. */
+void transaction_abort(struct transactions *transactions, struct transaction *transaction);
+
+/* Drops all. */
+void transactions_abort(struct transactions *transactions);
+
+#endif

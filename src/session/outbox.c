@@ -1,0 +1,135 @@
+/* The outbox: a ring of references, laid out as frames only when they are written. */
+#include "stompd/session/outbox.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define OUTBOX_FIRST_CAPACITY 4
+#define OUTBOX_KEPT_CAPACITY  8 /* a drained ring of at most this many entries is kept for the next message */
+#define ACK_DIGITS_MAX        20
+
+void outbox_init(struct outbox *outbox, unsigned owner) {
+    *outbox = (struct outbox){.owner = (uint16_t)owner};
+}
+
+void outbox_free(struct outbox *outbox) {
+    while (outbox->count > 0)
+        outbox_pop(outbox);
+    free(outbox->entries);
+    outbox->entries = NULL;
+    outbox->capacity = 0;
+}
+
+static struct outbox_entry *entry_at(const struct outbox *outbox, uint32_t n) {
+    return &outbox->entries[(outbox->first + n) & (outbox->capacity - 1)];
+}
+
+static size_t decimal_len(uint64_t number) {
+    size_t len = 1;
+    while (number >= 10) {
+        number /= 10;
+        len++;
+    }
+    return len;
+}
+
+static char *decimal_write(char *to, uint64_t number) {
+    char digits[ACK_DIGITS_MAX];
+    size_t n = 0;
+    do {
+        digits[n++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    while (n > 0)
+        *to++ = digits[--n];
+    return to;
+}
+
+static char *append(char *to, struct bytes bytes) {
+    memcpy(to, bytes.data, bytes.len);
+    return to + bytes.len;
+}
+
+size_t outbox_entry_size(const struct outbox *outbox, const struct outbox_entry *entry) {
+    size_t size = message_head(entry->message, outbox->version).len + entry->message->body_len;
+    if (entry->subscription)
+        size += entry->subscription->start_len;
+    if (entry->ack)
+        size += sizeof "ack:\n" - 1 + decimal_len(entry->ack);
+    return size;
+}
+
+char *outbox_entry_write(const struct outbox *outbox, const struct outbox_entry *entry, char *to) {
+    if (entry->subscription)
+        to = append(to, subscription_start(entry->subscription));
+    if (entry->ack) {
+        to = append(to, BYTES("ack:"));
+        to = decimal_write(to, entry->ack);
+        *to++ = '\n';
+    }
+    to = append(to, message_head(entry->message, outbox->version));
+    return append(to, message_body(entry->message));
+}
+
+static bool outbox_grow(struct outbox *outbox) {
+    uint32_t capacity = outbox->capacity ? outbox->capacity * 2 : OUTBOX_FIRST_CAPACITY;
+    struct outbox_entry *entries = malloc(capacity * sizeof *entries);
+    if (!entries)
+        return false;
+    for (uint32_t n = 0; n < outbox->count; n++)
+        entries[n] = *entry_at(outbox, n);
+    free(outbox->entries);
+    outbox->entries = entries;
+    outbox->capacity = capacity;
+    outbox->first = 0;
+    return true;
+}
+
+bool outbox_push(struct outbox *outbox, const struct outbox_entry *entry) {
+    if (outbox->count == outbox->capacity && !outbox_grow(outbox))
+        return false;
+    message_ref_local(entry->message, outbox->owner);
+    *entry_at(outbox, outbox->count) = *entry;
+    outbox->count++;
+    outbox->bytes += outbox_entry_size(outbox, entry);
+    return true;
+}
+
+const struct outbox_entry *outbox_front(const struct outbox *outbox) {
+    return outbox->count > 0 ? entry_at(outbox, 0) : NULL;
+}
+
+/* An idle session keeps only little room. */
+static void give_back_room(struct outbox *outbox) {
+    if (outbox->count > 0 || outbox->capacity <= OUTBOX_KEPT_CAPACITY)
+        return;
+    free(outbox->entries);
+    outbox->entries = NULL;
+    outbox->capacity = 0;
+    outbox->first = 0;
+}
+
+void outbox_pop(struct outbox *outbox) {
+    struct outbox_entry *entry = entry_at(outbox, 0);
+    outbox->bytes -= outbox_entry_size(outbox, entry);
+    message_unref_local(entry->message, outbox->owner);
+    outbox->first = (outbox->first + 1) & (outbox->capacity - 1);
+    outbox->count--;
+    give_back_room(outbox);
+}
+
+void outbox_drop_subscription(struct outbox *outbox, const struct subscription *subscription) {
+    uint32_t kept = 0;
+    uint32_t count = outbox->count;
+    for (uint32_t n = 0; n < count; n++) {
+        struct outbox_entry entry = *entry_at(outbox, n);
+        if (entry.subscription == subscription) {
+            outbox->bytes -= outbox_entry_size(outbox, &entry);
+            message_unref_local(entry.message, outbox->owner);
+        } else {
+            *entry_at(outbox, kept++) = entry;
+        }
+    }
+    outbox->count = kept;
+    give_back_room(outbox);
+}

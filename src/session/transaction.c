@@ -1,0 +1,61 @@
+/* Transactions: messages that wait for COMMIT. */
+#include "stompd/session/transaction.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void transactions_init(struct transactions *transactions) {
+    *transactions = (struct transactions){0};
+    list_init(&transactions->open);
+}
+
+struct transaction *transactions_find(const struct transactions *transactions, struct bytes name) {
+    LIST_FOR_EACH (node, &transactions->open) {
+        struct transaction *transaction = CONTAINER_OF(node, struct transaction, in_session);
+        if (bytes_equal((struct bytes){transaction->name, transaction->name_len}, name))
+            return transaction;
+    }
+    return NULL;
+}
+
+struct transaction *transactions_begin(struct transactions *transactions, struct bytes name) {
+    struct transaction *transaction = calloc(1, sizeof *transaction + name.len);
+    if (!transaction)
+        return NULL;
+    transaction->name_len = (uint32_t)name.len;
+    if (name.len > 0)
+        memcpy(transaction->name, name.data, name.len);
+    list_append(&transactions->open, &transaction->in_session);
+    transactions->count++;
+    return transaction;
+}
+
+bool transaction_add(struct transactions *transactions, struct transaction *transaction, struct message *message) {
+    if (transaction->message_count == transaction->message_capacity) {
+        uint32_t capacity = transaction->message_capacity ? transaction->message_capacity * 2 : 4;
+        struct message **messages = realloc(transaction->messages, capacity * sizeof(struct message *));
+        if (!messages)
+            return false;
+        transaction->messages = messages;
+        transaction->message_capacity = capacity;
+    }
+    transaction->messages[transaction->message_count++] = message;
+    transaction->bytes += message_size(message);
+    transactions->bytes += message_size(message);
+    return true;
+}
+
+void transaction_abort(struct transactions *transactions, struct transaction *transaction) {
+    for (uint32_t n = 0; n < transaction->message_count; n++)
+        message_unref(transaction->messages[n]);
+    list_remove(&transaction->in_session);
+    transactions->count--;
+    transactions->bytes -= transaction->bytes;
+    free(transaction->messages);
+    free(transaction);
+}
+
+void transactions_abort(struct transactions *transactions) {
+    LIST_FOR_EACH (node, &transactions->open)
+        transaction_abort(transactions, CONTAINER_OF(node, struct transaction, in_session));
+}
