@@ -1,0 +1,88 @@
+/* What crosses between hub and workers, and between workers: one struct a kind, each with base/mailbox.h's mail at the front. */
+#ifndef STOMPD_EDGE_MAIL_H
+#define STOMPD_EDGE_MAIL_H
+
+#include <stdint.h>
+
+#include "stompd/auth/authenticator.h"
+#include "stompd/base/mailbox.h"
+#include "stompd/base/message.h"
+#include "stompd/edge/listener_conf.h"
+#include "stompd/route/interest.h"
+#include "stompd/stomp/fault.h"
+
+enum mail_type {
+    /* to a worker */
+    MAIL_ADOPT,    /* from the hub: a socket to serve */
+    MAIL_DRAIN,    /* from the hub: what to tell balancers and clients */
+    MAIL_STOP,     /* from the hub: end at once */
+    MAIL_LOGIN,    /* from a helper: credentials are checked */
+    MAIL_PUBLISH,  /* from a worker: a message that this one has interest in */
+    MAIL_ANNOUNCE, /* from a worker: it has interest in a key; answered by MAIL_CONFIRM */
+    MAIL_CONFIRM,
+    MAIL_WITHDRAW, /* from a worker: it has no more */
+    MAIL_CREDIT,   /* from a worker: published bytes that it has worked off */
+    /* to the hub */
+    MAIL_RELEASED /* from a worker: sockets that it closed */
+};
+
+#define PEER_ADDRESS_MAX 56 /* "[IPv6]:port" and its NUL */
+
+struct mail_adopt {
+    struct mail mail;
+    int fd; /* owned */
+    const struct listener_conf *listener;
+    size_t listener_index;
+    char peer[PEER_ADDRESS_MAX];
+};
+
+struct mail_drain {
+    struct mail mail;
+    bool closing;           /* false: notice only, /healthz says 503; true: close the sessions */
+    enum fault_kind kind;   /* FAULT_RESTART or FAULT_SHUTDOWN */
+    uint32_t drain_time_ms; /* spread over this time */
+};
+
+struct mail_login {
+    struct mail mail;
+    struct job job;
+    struct authenticator *authenticator;
+    struct mailbox *reply;
+    struct connection *connection; /* NULL once it is gone; the worker's alone */
+    _Atomic bool abandoned;        /* it is gone: spare the helper the work */
+    struct credentials credentials;
+    bool accepted;
+};
+
+struct mail_publish {
+    struct mail mail;
+    unsigned from;
+    struct message *message; /* one reference */
+};
+
+/* MAIL_ANNOUNCE, MAIL_CONFIRM and MAIL_WITHDRAW */
+struct mail_interest {
+    struct mail mail;
+    unsigned from;
+    enum interest_kind kind;
+    uint64_t id;
+    size_t key_len;
+    char key[];
+};
+
+struct mail_credit {
+    struct mail mail;
+    unsigned from;
+    uint64_t bytes;
+};
+
+struct mail_released {
+    struct mail mail;
+    unsigned from;
+    unsigned count;
+};
+
+/* Gives back unread mail and what it owns: descriptors, messages, passwords. */
+void mail_discard_all(struct mail *mail);
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * A worker's routing: who of its own sessions and which other workers get a message. It holds the topics and the user destinations of its
+ * sessions, its interest as announced to the other workers, and theirs as announced to it; and it keeps count of what was published to each, so that publishers pause when a
+ * worker falls behind. One owner; talks to other workers by mail only.
+ *
+ *     SUBSCRIBE: first holder of a key -> MAIL_ANNOUNCE to every peer -> MAIL_CONFIRM from each -> live
+ *     SEND:      one look-up gives own subscriptions and interested peers -> session_deliver(), and one MAIL_PUBLISH a peer
+ */
+#ifndef STOMPD_EDGE_ROUTER_H
+#define STOMPD_EDGE_ROUTER_H
+
+#include "stompd/edge/mail.h"
+#include "stompd/session/session.h"
+
+/* Publishers wait while a peer has more than the high-water mark of our published bytes before it, until all are below the low one. */
+#define ROUTER_HIGH_WATER (8u << 20)
+#define ROUTER_LOW_WATER  (4u << 20)
+
+/* Another worker, as this one sees it. */
+struct peer {
+    struct mailbox *mailbox;    /* NULL for the worker itself */
+    struct mail_batch outgoing; /* posted at the end of the turn */
+    struct map interests[3];    /* what it has announced: struct peer_interest, by kind */
+    uint64_t unsettled;         /* bytes published to it and not worked off */
+    uint64_t owed;              /* bytes of its publications that we worked off and have not told */
+};
+
+struct router {
+    struct session_env *env;
+    unsigned index;     /* this worker */
+    unsigned count;     /* workers */
+    struct peer *peers; /* [count] */
+    struct trie *topics;
+    struct trie *users;
+    struct interests interests;
+};
+
+/* `mailboxes` has `count` entries, that of this worker included. False when out of memory. */
+MUST_CHECK bool router_init(struct router *router, struct session_env *env, unsigned index, unsigned count,
+                            struct mailbox *const *mailboxes);
+
+/* All sessions must be gone. */
+void router_free(struct router *router);
+
+/* See session_ops: subscribe, unsubscribe, publish. */
+MUST_CHECK bool router_subscribe(struct router *router, struct subscription *subscription,
+                                 const struct destination *destination);
+void router_unsubscribe(struct router *router, struct subscription *subscription);
+MUST_CHECK bool router_publish(struct router *router, struct message *message);
+
+/* Mail from other workers; the caller frees it. */
+void router_on_publish(struct router *router, const struct mail_publish *mail);
+void router_on_announce(struct router *router, const struct mail_interest *mail);
+void router_on_confirm(struct router *router, const struct mail_interest *mail);
+void router_on_withdraw(struct router *router, const struct mail_interest *mail);
+void router_on_credit(struct router *router, const struct mail_credit *mail);
+
+/* Posts what the turn has collected for the other workers. */
+void router_post(struct router *router);
+
+#endif

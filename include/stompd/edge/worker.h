@@ -1,0 +1,50 @@
+/*
+ * A worker: an I/O thread with its own libwebsockets context, which adopts sockets from the hub and owns their sessions. Its turn:
+ *
+ *     run the loop (sockets are read, sessions act, messages go into outboxes)
+ *     take the mailbox
+ *     feed sessions whose input may go on
+ *     post what other workers get
+ *     flush every session that has something to write, once
+ *
+ * The public half, for the hub, is above; the half that the files of edge/ share is below.
+ */
+#ifndef STOMPD_EDGE_WORKER_H
+#define STOMPD_EDGE_WORKER_H
+
+#include "stompd/edge/mail.h"
+#include "stompd/session/limits.h"
+
+struct worker;
+
+/* All borrowed, and to outlive the worker. */
+struct worker_conf {
+    unsigned index;
+    unsigned count;   /* workers in all */
+    const char *boot; /* "<node>:<boot id>" */
+    const char *boot_id;
+    const struct session_limits *limits;
+    const struct users *users;
+    const struct listener_conf *listeners;
+    size_t listener_count;
+    uint32_t ping_time_ms; /* 0: no pings */
+    struct authenticator *authenticator;
+    struct helpers *helpers;
+    struct mailbox *hub;
+};
+
+/* Creates the worker with its context; in the main thread, before any worker runs. NULL: the log says why. */
+MUST_CHECK struct worker *worker_new(const struct worker_conf *conf);
+
+struct mailbox *worker_mailbox(struct worker *worker);
+
+/* Starts the thread. `mailboxes` are those of all workers, by index. False: the log says why. */
+MUST_CHECK bool worker_start(struct worker *worker, struct mailbox *const *mailboxes);
+
+/* Waits for the thread, which ends on MAIL_STOP. */
+void worker_join(struct worker *worker);
+
+/* In the main thread, after worker_join() (or without a start). NULL is allowed. */
+void worker_free(struct worker *worker);
+
+#endif

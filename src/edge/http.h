@@ -1,0 +1,13 @@
+/* Private to edge/: the plain HTTP requests of a WebSocket listener: /healthz, files, and clear answers to everything else. */
+#ifndef STOMPD_EDGE_HTTP_H
+#define STOMPD_EDGE_HTTP_H
+
+#include "connection.h"
+
+/* Answers with a status and a line of text. Returns what a libwebsockets callback has to return. */
+int http_reply(struct lws *wsi, unsigned status, const char *text);
+
+/* LWS_CALLBACK_HTTP: a request for `target` that is not an upgrade; NUL-terminated behind its end. */
+int http_request(struct connection *connection, struct lws *wsi, struct bytes target);
+
+#endif

@@ -1,0 +1,51 @@
+/* Private to edge/: the worker as its files see it. */
+#ifndef STOMPD_EDGE_INTERNAL_H
+#define STOMPD_EDGE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "stompd/base/timer.h"
+#include "stompd/edge/router.h"
+#include "stompd/edge/worker.h"
+
+struct compressor;
+struct connection;
+struct lws_context;
+struct lws_vhost;
+struct loop;
+
+/* A [listen] section as one worker serves it. */
+struct listener {
+    const struct listener_conf *conf;
+    struct lws_vhost *vhost;
+};
+
+struct worker {
+    struct worker_conf conf;
+    struct loop *loop;
+    struct lws_context *context;
+    struct listener *listeners; /* [conf.listener_count] */
+    struct mailbox mailbox;
+    struct session_env env;
+    struct router router;
+    struct timer_wheel timers;
+    struct list_node connections;
+    struct list_node dirty;        /* connections to flush at the end of the turn */
+    struct list_node resuming;     /* connections whose sessions take input again */
+    struct buffer scratch;         /* where frames are laid out for one write */
+    struct compressor *compressor; /* for permessage-deflate, with its scratch */
+    struct buffer plain;
+    struct buffer packed;
+    uint64_t now_ms;             /* of this turn */
+    unsigned released;           /* sockets closed in this turn */
+    struct connection *adopting; /* while libwebsockets takes a socket over */
+    bool draining;               /* /healthz says so */
+    bool closing;                /* the sessions are being closed */
+    enum fault_kind drain_kind;
+    bool stopping;
+    bool kick;    /* libwebsockets must look again at what it has buffered or scheduled */
+    bool running; /* the thread exists */
+    pthread_t thread;
+};
+
+#endif

@@ -1,0 +1,26 @@
+/* Mail that nobody will read any more: what it owns is given back. */
+#include "stompd/edge/mail.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+void mail_discard_all(struct mail *mail) {
+    while (mail) {
+        struct mail *next = mail->next;
+        switch ((enum mail_type)mail->type) {
+        case MAIL_ADOPT:
+            close(((struct mail_adopt *)mail)->fd);
+            break;
+        case MAIL_PUBLISH:
+            message_unref(((struct mail_publish *)mail)->message);
+            break;
+        case MAIL_LOGIN:
+            credentials_free(&((struct mail_login *)mail)->credentials);
+            break;
+        default:
+            break;
+        }
+        free(mail);
+        mail = next;
+    }
+}

@@ -1,0 +1,315 @@
+/* Routing within and between workers; see router.h for the idea. */
+#include "stompd/edge/router.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "stompd/base/log.h"
+
+/* A subscriber.kind beside SUBSCRIBER_SESSION: a worker that has announced interest. */
+#define SUBSCRIBER_PEER 1
+
+/* A worker tells another what it has worked off in such portions: far below the low-water mark, so a pause ends. */
+#define CREDIT_PORTION (1u << 20)
+
+/* What a published message weighs beside its bytes. */
+#define PUBLISH_OVERHEAD 64
+
+struct peer_interest {
+    struct subscriber subscriber;
+    unsigned peer;
+    size_t key_len;
+    char key[];
+};
+
+static struct bytes peer_interest_key(const void *entry) {
+    const struct peer_interest *interest = entry;
+    return (struct bytes){interest->key, interest->key_len};
+}
+
+static uint64_t publish_cost(const struct message *message) {
+    return message_size(message) + PUBLISH_OVERHEAD;
+}
+
+bool router_init(struct router *router, struct session_env *env, unsigned index, unsigned count,
+                 struct mailbox *const *mailboxes) {
+    *router = (struct router){.env = env, .index = index, .count = count};
+    router->peers = calloc(count, sizeof *router->peers);
+    router->topics = trie_new();
+    router->users = trie_new();
+    if (!router->peers || !router->topics || !router->users)
+        return false;
+    for (unsigned n = 0; n < count; n++) {
+        router->peers[n].mailbox = n == index ? NULL : mailboxes[n];
+        for (int kind = INTEREST_EXACT; kind <= INTEREST_USER; kind++)
+            map_init(&router->peers[n].interests[kind], peer_interest_key);
+    }
+    interests_init(&router->interests, count - 1);
+    return true;
+}
+
+static struct trie *trie_of(struct router *router, enum interest_kind kind) {
+    return kind == INTEREST_USER ? router->users : router->topics;
+}
+
+static void forget_peer(struct router *router, struct peer *peer) {
+    for (int kind = INTEREST_EXACT; kind <= INTEREST_USER; kind++) {
+        size_t cursor = 0;
+        struct peer_interest *interest;
+        while ((interest = map_next(&peer->interests[kind], &cursor)) != NULL) {
+            trie_remove(trie_of(router, (enum interest_kind)kind), &interest->subscriber);
+            free(interest);
+        }
+        map_free(&peer->interests[kind]);
+    }
+}
+
+void router_free(struct router *router) {
+    for (unsigned n = 0; router->peers && n < router->count; n++) {
+        forget_peer(router, &router->peers[n]);
+        mail_discard_all(router->peers[n].outgoing.newest);
+    }
+    interests_free(&router->interests);
+    if (router->topics)
+        trie_free(router->topics);
+    if (router->users)
+        trie_free(router->users);
+    free(router->peers);
+}
+
+/* ---- mail ---- */
+
+static struct mail_interest *interest_mail(struct router *router, enum mail_type type, enum interest_kind kind,
+                                           struct bytes key, uint64_t id) {
+    struct mail_interest *mail = malloc(sizeof *mail + key.len);
+    if (!mail)
+        return NULL;
+    *mail =
+        (struct mail_interest){.mail.type = type, .from = router->index, .kind = kind, .id = id, .key_len = key.len};
+    memcpy(mail->key, key.data, key.len);
+    return mail;
+}
+
+static struct bytes mail_key(const struct mail_interest *mail) {
+    return (struct bytes){mail->key, mail->key_len};
+}
+
+/* The same mail to every other worker. False when memory ran out before all had it. */
+static bool tell_peers(struct router *router, enum mail_type type, const struct interest *interest) {
+    for (unsigned n = 0; n < router->count; n++) {
+        if (n == router->index)
+            continue;
+        struct mail_interest *mail = interest_mail(router, type, interest->kind, interest_key(interest), interest->id);
+        if (!mail)
+            return false;
+        mail_batch_add(&router->peers[n].outgoing, &mail->mail);
+    }
+    return true;
+}
+
+/* Tried again in the next turn when memory is out. */
+static void give_credit(struct router *router, struct peer *peer) {
+    struct mail_credit *credit = peer->owed >= CREDIT_PORTION ? malloc(sizeof *credit) : NULL;
+    if (!credit)
+        return;
+    *credit = (struct mail_credit){.mail.type = MAIL_CREDIT, .from = router->index, .bytes = peer->owed};
+    mail_batch_add(&peer->outgoing, &credit->mail);
+    peer->owed = 0;
+}
+
+void router_post(struct router *router) {
+    for (unsigned n = 0; n < router->count; n++) {
+        if (n == router->index)
+            continue;
+        give_credit(router, &router->peers[n]);
+        mailbox_post_batch(router->peers[n].mailbox, &router->peers[n].outgoing);
+    }
+}
+
+/* ---- subscriptions and interest ---- */
+
+static enum interest_kind interest_kind_of(const struct destination *destination) {
+    if (destination->kind == DESTINATION_USER)
+        return INTEREST_USER;
+    return destination->pattern ? INTEREST_PATTERN : INTEREST_EXACT;
+}
+
+static bool add_to_trie(struct router *router, enum interest_kind kind, struct bytes key,
+                        struct subscriber *subscriber) {
+    if (kind == INTEREST_PATTERN)
+        return trie_add_pattern(router->topics, key, subscriber);
+    return trie_add_exact(trie_of(router, kind), key, subscriber);
+}
+
+/* What the subscription is matched by: its destination, or for /user/… the key of its user. False: out of memory. */
+static bool routing_key(struct router *router, const struct session *session, const struct destination *destination,
+                        struct bytes *key) {
+    *key = destination->whole;
+    if (destination->kind != DESTINATION_USER)
+        return true;
+    struct buffer *scratch = &router->env->key;
+    struct bytes who = bytes_of(session->anonymous ? session->id : session->user);
+    scratch->len = 0;
+    if (!buffer_reserve(scratch, destination_user_key(NULL, session->anonymous, who, destination->rest)))
+        return false;
+    scratch->len = destination_user_key(scratch->data, session->anonymous, who, destination->rest);
+    *key = buffer_bytes(scratch);
+    return true;
+}
+
+bool router_subscribe(struct router *router, struct subscription *subscription, const struct destination *destination) {
+    enum interest_kind kind = interest_kind_of(destination);
+    struct bytes key;
+    bool first;
+    if (!routing_key(router, subscription->session, destination, &key))
+        return false;
+    subscription->interest = interests_acquire(&router->interests, kind, key, &first);
+    if (!subscription->interest || !add_to_trie(router, kind, key, &subscription->subscriber))
+        return false;
+    if (first && !tell_peers(router, MAIL_ANNOUNCE, subscription->interest))
+        return false;
+    subscription->live = interest_is_live(subscription->interest);
+    if (!subscription->live)
+        list_append(&subscription->interest->waiting, &subscription->waiting);
+    return true;
+}
+
+void router_unsubscribe(struct router *router, struct subscription *subscription) {
+    struct interest *interest = subscription->interest;
+    if (!interest)
+        return;
+    trie_remove(trie_of(router, interest->kind), &subscription->subscriber);
+    list_remove(&subscription->waiting);
+    subscription->interest = NULL;
+    if (interest->holders == 1 && !tell_peers(router, MAIL_WITHDRAW, interest))
+        log_warning("out of memory: other workers go on sending what nobody here wants");
+    interests_release(&router->interests, interest);
+}
+
+static struct peer_interest *peer_interest_new(const struct mail_interest *mail) {
+    struct peer_interest *interest = calloc(1, sizeof *interest + mail->key_len);
+    if (!interest)
+        return NULL;
+    interest->subscriber.kind = SUBSCRIBER_PEER;
+    interest->peer = mail->from;
+    interest->key_len = mail->key_len;
+    memcpy(interest->key, mail->key, mail->key_len);
+    return interest;
+}
+
+/* From here on what is published here reaches that worker. False: out of memory. */
+static bool note_interest(struct router *router, const struct mail_interest *mail) {
+    struct map *known = &router->peers[mail->from].interests[mail->kind];
+    if (map_find(known, mail_key(mail)))
+        return true;
+    struct peer_interest *interest = peer_interest_new(mail);
+    if (interest && map_insert(known, interest)) {
+        if (add_to_trie(router, mail->kind, mail_key(mail), &interest->subscriber))
+            return true;
+        map_remove(known, mail_key(mail));
+    }
+    free(interest);
+    return false;
+}
+
+void router_on_announce(struct router *router, const struct mail_interest *mail) {
+    struct mail_interest *confirmation = interest_mail(router, MAIL_CONFIRM, mail->kind, mail_key(mail), mail->id);
+    if (confirmation && note_interest(router, mail)) {
+        mail_batch_add(&router->peers[mail->from].outgoing, &confirmation->mail);
+        return;
+    }
+    /* Not confirming is the honest answer: the subscription over there never claims to be live. */
+    log_error("out of memory: a subscription of another worker stays incomplete");
+    free(confirmation);
+}
+
+void router_on_withdraw(struct router *router, const struct mail_interest *mail) {
+    struct peer_interest *interest = map_remove(&router->peers[mail->from].interests[mail->kind], mail_key(mail));
+    if (!interest)
+        return;
+    trie_remove(trie_of(router, mail->kind), &interest->subscriber);
+    free(interest);
+}
+
+void router_on_confirm(struct router *router, const struct mail_interest *mail) {
+    struct interest *interest = interests_confirm(&router->interests, mail->kind, mail_key(mail), mail->id);
+    if (!interest)
+        return;
+    /* A head of our own: a session that fails here may drop its last subscription, and the interest goes with it. */
+    struct list_node waiting;
+    list_append(&interest->waiting, &waiting);
+    list_remove(&interest->waiting);
+    struct list_node *node;
+    while ((node = list_take_first(&waiting)) != NULL)
+        session_subscription_live(CONTAINER_OF(node, struct subscription, waiting));
+}
+
+/* ---- publishing ---- */
+
+static void deliver(struct subscriber *subscriber, struct message *message, uint64_t *peers) {
+    if (subscriber->kind == SUBSCRIBER_PEER) {
+        *peers |= UINT64_C(1) << CONTAINER_OF(subscriber, struct peer_interest, subscriber)->peer;
+        return;
+    }
+    struct subscription *subscription = CONTAINER_OF(subscriber, struct subscription, subscriber);
+    struct bytes only = message_only(message);
+    if (only.len == 0 || bytes_equal(only, bytes_of(subscription->session->id)))
+        session_deliver(subscription, message);
+}
+
+/* Delivers to this worker's sessions; *peers gets a bit for each other worker that wants it. False: out of memory. */
+static bool deliver_here(struct router *router, struct message *message, uint64_t *peers) {
+    struct match match;
+    *peers = 0;
+    if (!trie_match(message->route == ROUTE_USER ? router->users : router->topics, message_key(message), &match))
+        return false;
+    for (size_t n = 0; n < match.exact_count; n++)
+        deliver(match.exact[n], message, peers);
+    for (size_t n = 0; n < match.pattern_count; n++)
+        deliver(match.patterns[n], message, peers);
+    return true;
+}
+
+static bool publish_to_peer(struct router *router, struct peer *peer, struct message *message) {
+    struct mail_publish *mail = malloc(sizeof *mail);
+    if (!mail)
+        return false;
+    *mail = (struct mail_publish){.mail.type = MAIL_PUBLISH, .from = router->index, .message = message_ref(message)};
+    mail_batch_add(&peer->outgoing, &mail->mail);
+    peer->unsettled += publish_cost(message);
+    if (peer->unsettled > ROUTER_HIGH_WATER)
+        router->env->congested = true;
+    return true;
+}
+
+bool router_publish(struct router *router, struct message *message) {
+    uint64_t peers;
+    if (!deliver_here(router, message, &peers))
+        return false;
+    bool all = true;
+    for (unsigned n = 0; peers != 0; n++, peers >>= 1)
+        if ((peers & 1) != 0 && !publish_to_peer(router, &router->peers[n], message))
+            all = false;
+    return all;
+}
+
+void router_on_publish(struct router *router, const struct mail_publish *mail) {
+    static struct log_limit limit;
+    struct peer *peer = &router->peers[mail->from];
+    uint64_t peers; /* the publisher has told the others itself */
+    if (!deliver_here(router, mail->message, &peers))
+        log_limited(&limit, LOG_LEVEL_ERROR,
+                    "out of memory: a message of another worker is lost for this one's sessions");
+    peer->owed += publish_cost(mail->message);
+    message_unref(mail->message);
+}
+
+void router_on_credit(struct router *router, const struct mail_credit *mail) {
+    router->peers[mail->from].unsettled -= mail->bytes;
+    if (!router->env->congested)
+        return;
+    for (unsigned n = 0; n < router->count; n++)
+        if (router->peers[n].unsettled > ROUTER_LOW_WATER)
+            return;
+    sessions_uncongest(router->env);
+}

@@ -1,0 +1,38 @@
+/* Sessions over plain TCP (or TLS): the callback of libwebsockets' raw sockets. */
+#include "connection.h"
+#include "stompd/base/clock.h"
+#include "transport.h"
+
+#define RX_BUFFER 16384
+
+static int tcp_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len) {
+    struct connection *connection = lws_get_opaque_user_data(wsi);
+    (void)user;
+    if (!connection)
+        return 0; /* libwebsockets' own, not an adopted socket */
+    connection->wsi = wsi;
+    switch (reason) {
+    case LWS_CALLBACK_RAW_ADOPT:
+        return connection_open(connection) ? 0 : -1;
+    case LWS_CALLBACK_RAW_RX:
+        connection->worker->now_ms = clock_ms();
+        connection_input(connection, in, len);
+        return 0;
+    case LWS_CALLBACK_RAW_WRITEABLE:
+        connection_writable(connection);
+        return 0;
+    case LWS_CALLBACK_WSI_DESTROY:
+        lws_set_opaque_user_data(wsi, NULL);
+        connection_free(connection);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+const struct lws_protocols *tcp_protocols(void) {
+    static const struct lws_protocols protocols[] = {
+        {.name = TCP_PROTOCOL, .callback = tcp_callback, .rx_buffer_size = RX_BUFFER, .tx_packet_size = RX_BUFFER},
+        {0}};
+    return protocols;
+}

@@ -1,0 +1,17 @@
+/* Private to edge/: the libwebsockets protocols that carry sessions. */
+#ifndef STOMPD_EDGE_TRANSPORT_H
+#define STOMPD_EDGE_TRANSPORT_H
+
+#include <libwebsockets.h>
+
+/* The protocols of a WebSocket listener: v12.stomp, v11.stomp, v10.stomp. `large` is for TLS (websocket.c says why). */
+const struct lws_protocols *websocket_protocols(bool large);
+
+/* permessage-deflate, for listeners that offer it. */
+const struct lws_extension *websocket_extensions(void);
+
+/* The one protocol of a plain TCP listener, and its name. */
+#define TCP_PROTOCOL "stomp"
+const struct lws_protocols *tcp_protocols(void);
+
+#endif

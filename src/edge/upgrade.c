@@ -1,0 +1,131 @@
+/* Checks of WebSocket upgrade requests, with the answers that libwebsockets 4.1 would give by hanging up in silence. */
+#include "upgrade.h"
+
+#include <libwebsockets.h>
+#include <string.h>
+#include <strings.h>
+
+/* libwebsockets copies the list into 128 bytes; a longer one would end in a silent hang-up. */
+#define PROTOCOL_LIST_MAX 127
+#define HEADER_MAX        512
+
+static const char *const protocols[] = {"v12.stomp", "v11.stomp", "v10.stomp"}; /* best first */
+#define PROTOCOL_LEN 9
+
+static const struct refusal accepted = {0, NULL};
+
+/* False when the header is missing, or longer than we look at. */
+static bool copy_header(struct lws *wsi, char *to, size_t size, enum lws_token_indexes token) {
+    return lws_hdr_copy(wsi, to, (int)size, token) > 0;
+}
+
+bool upgrade_path_exists(const struct listener_conf *listener, const char *path) {
+    for (size_t n = 0; n < listener->path_count; n++)
+        if (strcmp(listener->paths[n], path) == 0)
+            return true;
+    return false;
+}
+
+/* "https://app.example:444" -> "app.example:444"; with the scheme's default port left out. */
+static struct bytes origin_host(const char *origin) {
+    const char *host = strstr(origin, "://");
+    if (!host)
+        return (struct bytes){NULL, 0};
+    struct bytes bytes = bytes_of(host + 3);
+    const char *port = strncasecmp(origin, "https:", 6) == 0 ? ":443" : ":80";
+    size_t port_len = strlen(port);
+    if (bytes.len > port_len && memcmp(bytes.data + bytes.len - port_len, port, port_len) == 0)
+        bytes.len -= port_len;
+    return bytes;
+}
+
+static bool same_host(struct bytes host, const char *origin, const char *header) {
+    struct bytes other = bytes_of(header);
+    const char *port = strncasecmp(origin, "https:", 6) == 0 ? ":443" : ":80";
+    size_t port_len = strlen(port);
+    if (other.len > port_len && memcmp(other.data + other.len - port_len, port, port_len) == 0)
+        other.len -= port_len;
+    return host.len > 0 && host.len == other.len && strncasecmp(host.data, other.data, host.len) == 0;
+}
+
+/* Browsers always send Origin; who sends none is no browser, and the rule is not for it. */
+static bool origin_allowed(const struct listener_conf *listener, struct lws *wsi) {
+    char origin[HEADER_MAX];
+    char host[HEADER_MAX];
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_ORIGIN) == 0)
+        return true;
+    if (!copy_header(wsi, origin, sizeof origin, WSI_TOKEN_ORIGIN))
+        return false;
+    for (size_t n = 0; n < listener->origin_count; n++)
+        if (strcmp(listener->origins[n], "*") == 0 || strcasecmp(listener->origins[n], origin) == 0)
+            return true;
+    return listener->origin_count == 0 && copy_header(wsi, host, sizeof host, WSI_TOKEN_HOST) &&
+           same_host(origin_host(origin), origin, host);
+}
+
+/* The best of the offered sub-protocols, or NULL. */
+static const char *best_protocol(char *list) {
+    size_t best = sizeof protocols / sizeof protocols[0];
+    char *rest = list;
+    char *item;
+    while ((item = strsep(&rest, ",")) != NULL) {
+        item += strspn(item, " \t");
+        item[strcspn(item, " \t")] = '\0';
+        for (size_t n = 0; n < best; n++)
+            if (strcmp(item, protocols[n]) == 0)
+                best = n;
+    }
+    return best < sizeof protocols / sizeof protocols[0] ? protocols[best] : NULL;
+}
+
+static struct refusal check_protocols(struct lws *wsi) {
+    char list[PROTOCOL_LIST_MAX + 1];
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) == 0)
+        return accepted;
+    if (!copy_header(wsi, list, sizeof list, WSI_TOKEN_PROTOCOL))
+        return (struct refusal){HTTP_STATUS_BAD_REQUEST, "Sec-WebSocket-Protocol is too long"};
+    if (!best_protocol(list))
+        return (struct refusal){HTTP_STATUS_BAD_REQUEST,
+                                "of the sub-protocols v12.stomp, v11.stomp, v10.stomp none is offered"};
+    return accepted;
+}
+
+struct refusal upgrade_check(const struct connection *connection, struct lws *wsi, const char *protocol) {
+    char path[HEADER_MAX];
+    char version[8];
+    if (strcasecmp(protocol, "websocket") != 0)
+        return (struct refusal){HTTP_STATUS_BAD_REQUEST, "only an upgrade to websocket is possible"};
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) == 0)
+        return (struct refusal){HTTP_STATUS_METHOD_NOT_ALLOWED, "an upgrade needs the method GET"};
+    if (!copy_header(wsi, path, sizeof path, WSI_TOKEN_GET_URI) || !upgrade_path_exists(connection->listener, path))
+        return (struct refusal){HTTP_STATUS_NOT_FOUND, "no WebSocket at this path"};
+    if (!copy_header(wsi, version, sizeof version, WSI_TOKEN_VERSION) || strcmp(version, "13") != 0)
+        return (struct refusal){426, "Sec-WebSocket-Version must be 13"};
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_KEY) == 0)
+        return (struct refusal){HTTP_STATUS_BAD_REQUEST, "Sec-WebSocket-Key is missing"};
+    if (!origin_allowed(connection->listener, wsi))
+        return (struct refusal){HTTP_STATUS_FORBIDDEN, "this Origin is not allowed (conf key: origins)"};
+    return check_protocols(wsi);
+}
+
+/* The last one: the buffer may hold older text in front of the response, such as the request itself. */
+static char *find_last(char *from, const char *end, const char *text, size_t len) {
+    char *found = NULL;
+    char *next = from;
+    while ((next = memmem(next, (size_t)(end - next), text, len)) != NULL)
+        found = next++;
+    return found;
+}
+
+bool upgrade_choose_protocol(struct lws *wsi, char *end, size_t room) {
+    static const char name[] = "Sec-WebSocket-Protocol: ";
+    char list[PROTOCOL_LIST_MAX + 1];
+    if (!copy_header(wsi, list, sizeof list, WSI_TOKEN_PROTOCOL))
+        return true;
+    const char *best = best_protocol(list);
+    char *header = find_last(end - room, end, name, sizeof name - 1);
+    if (!best || !header || (size_t)(end - header) < sizeof name - 1 + PROTOCOL_LEN)
+        return false;
+    memcpy(header + sizeof name - 1, best, PROTOCOL_LEN);
+    return true;
+}

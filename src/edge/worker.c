@@ -1,0 +1,284 @@
+/* The worker's life and turn; see worker.h. */
+#include "stompd/edge/worker.h"
+
+#include <libwebsockets.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "connection.h"
+#include "deflate.h"
+#include "internal.h"
+#include "stompd/base/clock.h"
+#include "stompd/base/log.h"
+#include "stompd/edge/loop.h"
+#include "transport.h"
+
+/* libwebsockets' buffer for reading, shared by a worker's connections; see websocket.c for why it is this large. */
+#define SERVICE_BUFFER 16384
+
+/* Cookies of several kilobytes must fit: what is larger is dropped without an answer. */
+#define HTTP_HEADERS_MAX 16384
+
+#define HTTP_TIMEOUT_S   10
+#define HTTP_KEEPALIVE_S 5
+
+static void on_tick(void *arg) {
+    struct worker *worker = arg;
+    worker->now_ms = clock_ms();
+    timer_wheel_advance(&worker->timers, worker->now_ms);
+}
+
+/* ---- start ---- */
+
+/* libwebsockets' own troubles; what clients can provoke it to say is limited. */
+static void on_lws_log(int level, const char *line) {
+    static struct log_limit limit;
+    log_limited(&limit, level == LLL_ERR ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "libwebsockets: %.*s",
+                (int)strcspn(line, "\n"), line);
+}
+
+static bool create_context(struct worker *worker) {
+    static const lws_retry_bo_t no_validity_timer = {0}; /* ours is cheaper: connection.c pings */
+    void *loops[] = {loop_native(worker->loop)};
+    struct lws_context_creation_info info = {
+        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
+        .options = loop_lws_option() | LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT,
+        .foreign_loops = loops,
+        .count_threads = 1,
+        .pt_serv_buf_size = SERVICE_BUFFER,
+        .max_http_header_data = HTTP_HEADERS_MAX,
+        .timeout_secs = HTTP_TIMEOUT_S,
+        .retry_and_idle_policy = &no_validity_timer,
+    };
+    lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
+    worker->context = lws_create_context(&info);
+    return worker->context != NULL;
+}
+
+static bool create_listener(struct worker *worker, struct listener *listener) {
+    static const lws_retry_bo_t no_validity_timer = {0};
+    const struct listener_conf *conf = listener->conf;
+    bool websocket = conf->protocol == LISTENER_WS;
+    struct lws_context_creation_info info = {
+        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
+        .vhost_name = conf->name,
+        .protocols = websocket ? websocket_protocols(conf->tls_certificate != NULL) : tcp_protocols(),
+        .extensions = conf->deflate ? websocket_extensions() : NULL,
+        .ssl_cert_filepath = conf->tls_certificate,
+        .ssl_private_key_filepath = conf->tls_key,
+        .options = conf->tls_certificate ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0,
+        .alpn = "http/1.1",
+        .keepalive_timeout = HTTP_KEEPALIVE_S,
+        .timeout_secs = HTTP_TIMEOUT_S,
+        .retry_and_idle_policy = &no_validity_timer,
+    };
+    listener->vhost = lws_create_vhost(worker->context, &info);
+    if (!listener->vhost)
+        log_error("listen %s: its certificate or key can't be used", conf->name);
+    return listener->vhost != NULL;
+}
+
+static bool create_listeners(struct worker *worker) {
+    worker->listeners = calloc(worker->conf.listener_count, sizeof *worker->listeners);
+    if (!worker->listeners)
+        return false;
+    for (size_t n = 0; n < worker->conf.listener_count; n++) {
+        worker->listeners[n].conf = &worker->conf.listeners[n];
+        if (!create_listener(worker, &worker->listeners[n]))
+            return false;
+    }
+    return true;
+}
+
+static bool create_parts(struct worker *worker) {
+    worker->loop = loop_new(on_tick, worker);
+    if (!worker->loop)
+        return false;
+    mailbox_init(&worker->mailbox, loop_wake, worker->loop);
+    worker->env = (struct session_env){.ops = &connection_ops,
+                                       .limits = worker->conf.limits,
+                                       .anonymous = worker->conf.users->anonymous,
+                                       .boot = worker->conf.boot,
+                                       .boot_id = worker->conf.boot_id,
+                                       .owner = worker->conf.index,
+                                       .owners = worker->conf.count};
+    worker->compressor = compressor_new();
+    return worker->compressor && session_env_init(&worker->env) && create_context(worker) && create_listeners(worker);
+}
+
+struct worker *worker_new(const struct worker_conf *conf) {
+    struct worker *worker = calloc(1, sizeof *worker);
+    if (worker) {
+        worker->conf = *conf;
+        worker->now_ms = clock_ms();
+        list_init(&worker->connections);
+        list_init(&worker->dirty);
+        list_init(&worker->resuming);
+        timer_wheel_init(&worker->timers, worker->now_ms);
+        if (create_parts(worker))
+            return worker;
+    }
+    log_error("worker %u can't be set up", conf->index);
+    worker_free(worker);
+    return NULL;
+}
+
+struct mailbox *worker_mailbox(struct worker *worker) {
+    return &worker->mailbox;
+}
+
+void worker_free(struct worker *worker) {
+    if (!worker)
+        return;
+    loop_free(worker->loop, worker->context); /* closes the connections, and so the sessions */
+    mail_discard_all(mailbox_take(&worker->mailbox));
+    router_free(&worker->router);
+    session_env_free(&worker->env);
+    compressor_free(worker->compressor);
+    buffer_free(&worker->scratch);
+    buffer_free(&worker->plain);
+    buffer_free(&worker->packed);
+    free(worker->listeners);
+    free(worker);
+}
+
+/* ---- mail ---- */
+
+/* Spread evenly, so that the other nodes are not hit by all the clients at once. */
+static void close_sessions(struct worker *worker, uint32_t drain_time_ms) {
+    uint64_t parts = 1;
+    uint64_t n = 0;
+    LIST_FOR_EACH (node, &worker->connections)
+        parts++;
+    LIST_FOR_EACH (node, &worker->connections)
+        connection_drain(CONTAINER_OF(node, struct connection, in_worker),
+                         worker->now_ms + drain_time_ms * n++ / parts);
+}
+
+static void drain(struct worker *worker, const struct mail_drain *mail) {
+    worker->draining = true;
+    worker->drain_kind = mail->kind;
+    worker->closing = mail->closing;
+    if (mail->closing)
+        close_sessions(worker, mail->drain_time_ms);
+}
+
+static void adopt(struct worker *worker, const struct mail_adopt *mail) {
+    const struct listener *listener = &worker->listeners[mail->listener_index];
+    struct connection *connection = worker->closing ? NULL : connection_new(worker, mail);
+    if (!connection) {
+        close(mail->fd);
+        worker->released++;
+        return;
+    }
+    bool websocket = mail->listener->protocol == LISTENER_WS;
+    lws_adopt_desc_t description = {
+        .vh = listener->vhost,
+        .type = (lws_adoption_type)(LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL | (websocket ? LWS_ADOPT_HTTP : 0)),
+        .fd.sockfd = mail->fd,
+        .vh_prot_name = websocket ? NULL : TCP_PROTOCOL,
+        .opaque = connection,
+    };
+    connection_adopt(connection, &description);
+}
+
+static void take_mail(struct worker *worker, struct mail *mail) {
+    switch ((enum mail_type)mail->type) {
+    case MAIL_ADOPT:
+        adopt(worker, (struct mail_adopt *)mail);
+        break;
+    case MAIL_DRAIN:
+        drain(worker, (struct mail_drain *)mail);
+        break;
+    case MAIL_STOP:
+        worker->stopping = true;
+        break;
+    case MAIL_LOGIN:
+        connection_logged_in(worker, (struct mail_login *)mail);
+        return;
+    case MAIL_PUBLISH:
+        router_on_publish(&worker->router, (struct mail_publish *)mail);
+        break;
+    case MAIL_ANNOUNCE:
+        router_on_announce(&worker->router, (struct mail_interest *)mail);
+        break;
+    case MAIL_CONFIRM:
+        router_on_confirm(&worker->router, (struct mail_interest *)mail);
+        break;
+    case MAIL_WITHDRAW:
+        router_on_withdraw(&worker->router, (struct mail_interest *)mail);
+        break;
+    case MAIL_CREDIT:
+        router_on_credit(&worker->router, (struct mail_credit *)mail);
+        break;
+    case MAIL_RELEASED:
+        break; /* the hub's */
+    }
+    free(mail);
+}
+
+/* ---- the turn ---- */
+
+static void take_all_mail(struct worker *worker) {
+    struct mail *mail = mailbox_take(&worker->mailbox);
+    while (mail) {
+        struct mail *next = mail->next;
+        take_mail(worker, mail);
+        mail = next;
+    }
+}
+
+static void resume_all(struct worker *worker) {
+    struct list_node *node;
+    while ((node = list_take_first(&worker->resuming)) != NULL)
+        connection_resume(CONTAINER_OF(node, struct connection, resuming));
+}
+
+static void flush_all(struct worker *worker) {
+    struct list_node *node;
+    while ((node = list_take_first(&worker->dirty)) != NULL)
+        connection_flush(CONTAINER_OF(node, struct connection, dirty));
+}
+
+static void report_released(struct worker *worker) {
+    struct mail_released *mail = worker->released > 0 ? malloc(sizeof *mail) : NULL;
+    if (!mail)
+        return;
+    *mail = (struct mail_released){.mail.type = MAIL_RELEASED, .from = worker->conf.index, .count = worker->released};
+    worker->released = 0;
+    mailbox_post(worker->conf.hub, &mail->mail);
+}
+
+static void *run(void *arg) {
+    struct worker *worker = arg;
+    while (!worker->stopping) {
+        loop_turn(worker->loop);
+        worker->now_ms = clock_ms();
+        take_all_mail(worker);
+        resume_all(worker);
+        router_post(&worker->router);
+        flush_all(worker);
+        report_released(worker);
+        if (worker->kick)
+            lws_cancel_service(worker->context);
+        worker->kick = false;
+    }
+    return NULL;
+}
+
+bool worker_start(struct worker *worker, struct mailbox *const *mailboxes) {
+    if (!router_init(&worker->router, &worker->env, worker->conf.index, worker->conf.count, mailboxes) ||
+        pthread_create(&worker->thread, NULL, run, worker) != 0) {
+        log_error("worker %u can't be started", worker->conf.index);
+        return false;
+    }
+    worker->running = true;
+    return true;
+}
+
+void worker_join(struct worker *worker) {
+    if (worker->running)
+        pthread_join(worker->thread, NULL);
+    worker->running = false;
+}
