@@ -1,0 +1,96 @@
+/* [listen NAME] sections become elements of the conf's listeners, [user NAME] sections its users. */
+#include "conf_sections.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "address.h"
+#include "conf_reader.h"
+#include "stompd/base/utf8.h"
+
+#define USER_NAME_MAX 255
+
+void *listen_begin(struct conf_reader *reader, const char *name) {
+    struct conf *conf = reader->conf;
+    struct listener_conf *listeners = realloc(conf->listeners, (conf->listener_count + 1) * sizeof *listeners);
+    if (!listeners)
+        return NULL;
+    conf->listeners = listeners;
+    char *own_name = strdup(name);
+    if (!own_name)
+        return NULL;
+    struct listener_conf *listener = &listeners[conf->listener_count++];
+    *listener = (struct listener_conf){.name = own_name, .line = reader->line};
+    return listener;
+}
+
+static void check_protocol(struct conf_reader *reader, const struct listener_conf *listener) {
+    static const char *const for_ws[] = {"path", "origins", "files", "deflate"};
+    if (listener->protocol == LISTENER_WS)
+        return;
+    for (size_t i = 0; i < sizeof for_ws / sizeof for_ws[0]; i++) {
+        unsigned line = conf_key_line(reader, for_ws[i]);
+        if (line > 0)
+            conf_fault(reader, line, "%s on a listener for plain STOMP, expected it with protocol = ws only",
+                       for_ws[i]);
+    }
+}
+
+static void check_tls(struct conf_reader *reader) {
+    unsigned certificate_line = conf_key_line(reader, "tls-certificate");
+    unsigned key_line = conf_key_line(reader, "tls-key");
+    if (certificate_line > 0 && key_line == 0)
+        conf_fault(reader, certificate_line, "tls-certificate without tls-key, expected both or none");
+    if (key_line > 0 && certificate_line == 0)
+        conf_fault(reader, key_line, "tls-key without tls-certificate, expected both or none");
+}
+
+static bool same_address(const char *a, const char *b) {
+    struct sockaddr_storage addresses[2];
+    socklen_t lens[2];
+    return address_parse(a, &addresses[0], &lens[0]) && address_parse(b, &addresses[1], &lens[1]) &&
+           memcmp(&addresses[0], &addresses[1], sizeof addresses[0]) == 0;
+}
+
+static void check_bind(struct conf_reader *reader, const struct listener_conf *listener) {
+    for (const struct listener_conf *other = reader->conf->listeners; listener->bind && other != listener; other++) {
+        if (other->bind && same_address(other->bind, listener->bind)) {
+            conf_fault(reader, conf_key_line(reader, "bind"),
+                       "bind = %s as in [listen %s] of line %u, expected an address for each listener", listener->bind,
+                       other->name, other->line);
+            return;
+        }
+    }
+}
+
+void listen_end(struct conf_reader *reader, void *target) {
+    check_protocol(reader, target);
+    check_tls(reader);
+    check_bind(reader, target);
+}
+
+bool user_name_fits(const char *name) {
+    struct bytes bytes = bytes_of(name);
+    for (size_t i = 0; i < bytes.len; i++) {
+        unsigned char c = (unsigned char)name[i];
+        if (c < ' ' || c == 0x7f)
+            return false;
+    }
+    return bytes.len >= 1 && bytes.len <= USER_NAME_MAX && utf8_is_valid(bytes);
+}
+
+void *user_begin(struct conf_reader *reader, const char *name) {
+    reader->user = (struct user_section){.name = name};
+    return &reader->user;
+}
+
+void user_end(struct conf_reader *reader, void *target) {
+    struct user_section *user = target;
+    struct users *users = &reader->conf->users;
+    const char *why;
+    /* A name that exists was told where the section begins. */
+    bool is_new = !users_find(users, bytes_of(user->name));
+    if (user->password && is_new && !users_add(users, bytes_of(user->name), bytes_of(user->password), &why))
+        conf_fault(reader, conf_key_line(reader, "password"), "password can't be used, expected %s", why);
+    free(user->password);
+}

@@ -1,0 +1,23 @@
+/* Private to hub/: where the keys of named sections go, and how they must fit each other. The hooks of conf_table.c. */
+#ifndef STOMPD_HUB_CONF_SECTIONS_H
+#define STOMPD_HUB_CONF_SECTIONS_H
+
+#include <stdbool.h>
+
+struct conf_reader;
+
+/* What a [user NAME] section fills while it is read. */
+struct user_section {
+    const char *name; /* borrowed from the section's title */
+    char *password;
+};
+
+void *listen_begin(struct conf_reader *reader, const char *name);
+void listen_end(struct conf_reader *reader, void *target);
+
+#define USER_NAME_FORM "1 to 255 bytes of UTF-8 without control characters"
+bool user_name_fits(const char *name);
+void *user_begin(struct conf_reader *reader, const char *name);
+void user_end(struct conf_reader *reader, void *target);
+
+#endif
