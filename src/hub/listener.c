@@ -1,4 +1,4 @@
-/* Listening sockets: bind addresses of the conf file, and accepting with a pause when descriptors run out. */
+/* Listening sockets, and a pause in accepting when descriptors run out. */
 #include "listener.h"
 
 #include <arpa/inet.h>
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "address.h"
 #include "stompd/base/log.h"
 
 #define BACKLOG  4096
@@ -21,20 +22,6 @@ struct socket_listener {
     socket_accepted_fn accepted;
     void *arg;
 };
-
-/* `*` is every address, of IPv6 too where the machine has it; `localhost` is 127.0.0.1. The conf file was checked: the form is right. */
-static bool parse_address(const char *bind, struct sockaddr_storage *address, int *len) {
-    char text[128];
-    const char *port = strrchr(bind, ':');
-    *len = sizeof *address;
-    if (strncmp(bind, "*:", 2) == 0)
-        snprintf(text, sizeof text, "[::]%s", port);
-    else if (strncmp(bind, "localhost:", strlen("localhost:")) == 0)
-        snprintf(text, sizeof text, "127.0.0.1%s", port);
-    else
-        snprintf(text, sizeof text, "%s", bind);
-    return evutil_parse_sockaddr_port(text, (struct sockaddr *)address, len) == 0;
-}
 
 static void on_accept(struct evconnlistener *events, evutil_socket_t fd, struct sockaddr *peer, int len, void *arg) {
     struct socket_listener *listener = arg;
@@ -60,14 +47,15 @@ static void on_retry(evutil_socket_t fd, short what, void *arg) {
 
 static struct evconnlistener *bind_and_listen(struct event_base *base, struct socket_listener *listener) {
     const unsigned flags = LEV_OPT_REUSEABLE | LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_DISABLED;
-    struct sockaddr_storage address = {0};
-    int len;
-    if (!parse_address(listener->conf->bind, &address, &len)) {
+    struct sockaddr_storage address;
+    socklen_t len;
+    if (!address_parse(listener->conf->bind, &address, &len)) {
         errno = EINVAL;
         return NULL;
     }
     struct evconnlistener *events =
-        evconnlistener_new_bind(base, on_accept, listener, flags, BACKLOG, (struct sockaddr *)&address, len);
+        evconnlistener_new_bind(base, on_accept, listener, flags, BACKLOG, (struct sockaddr *)&address, (int)len);
+    /* A machine without IPv6 has only the other half of `*`. */
     if (events || strncmp(listener->conf->bind, "*:", 2) != 0 || errno != EAFNOSUPPORT)
         return events;
     struct sockaddr_in any = {.sin_family = AF_INET, .sin_port = ((struct sockaddr_in6 *)&address)->sin6_port};

@@ -2,7 +2,7 @@
 // same daemon. (Frames that break a rule of STOMP are in protocol-refusals, sizes in limits, bad upgrades in http and
 // lwsfaults.)
 import assert from "node:assert/strict";
-import { afterEach, before, describe, test } from "node:test";
+import { afterEach, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { useDaemon } from "./lib/daemon.mjs";
@@ -25,14 +25,6 @@ const daemon = useDaemon(
 const CONNECT = encodeFrame("CONNECT", { "accept-version": "1.2", host: "test" });
 const TEXT = 0x81;
 const BINARY = 0x82;
-
-let witnesses;
-const topic = freshTopic();
-before(async () => {
-  await daemon.ready;
-  witnesses = [await connect(daemon, overWebSocket), await connect(daemon, overTcp)];
-  await Promise.all(witnesses.map((witness) => witness.subscribe(topic)));
-});
 
 async function witnessesTalk() {
   for (const sender of witnesses) {

@@ -2,7 +2,7 @@
 // compression in deflate): each is avoided, or costs nobody but that client anything.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { afterEach, before, describe, test } from "node:test";
+import { afterEach, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { useDaemon } from "./lib/daemon.mjs";
@@ -14,7 +14,11 @@ import { connect, freshTopic, overWebSocket, TRANSPORTS } from "./lib/transports
 /** A crypt(3) hash that takes about a quarter of a second to check, so that a login waits that long. */
 const SLOW_HASH = execFileSync("perl", ["-e", 'print crypt("secret", q($6$rounds=1500000$saltsaltsalt$))']).toString();
 
-const daemon = useDaemon({ "user slow": { password: SLOW_HASH } });
+let witness;
+
+const daemon = useDaemon({ "user slow": { password: SLOW_HASH } }, async () => {
+  witness = await connect(daemon, overWebSocket);
+});
 
 const TEXT = 0x81;
 const PING = 0x89;
@@ -23,11 +27,6 @@ const CONNECT = encodeFrame("CONNECT", { "accept-version": "1.2", host: "test" }
 
 const upgradeWith = (headers, options = {}) => upgrade(daemon.ports.web, { headers, ...options });
 
-let witness;
-before(async () => {
-  await daemon.ready;
-  witness = await connect(daemon, overWebSocket);
-});
 afterEach(() => witness.request("SEND", { destination: freshTopic() }));
 
 describe("Sub-protocols", () => {

@@ -68,9 +68,6 @@ export class Daemon {
   log = "";
   ports = {}; // by the listener's name
   #conf;
-  #isReady;
-  /** Kept when it has started: what other hooks of a file wait for, since Node starts hooks side by side. */
-  ready = new Promise((resolve) => (this.#isReady = resolve));
 
   constructor(conf = {}) {
     this.#conf = mergeConf(conf);
@@ -85,7 +82,6 @@ export class Daemon {
     this.child.stderr.setEncoding("utf8").on("data", (text) => (this.log += text));
     this.exited = once(this.child, "close"); // [code, signal], with all of the log read
     await Promise.all(Object.values(this.ports).map((port) => this.#untilAnswering(port)));
-    this.#isReady();
     return this;
   }
 
