@@ -2,7 +2,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "stompd/base/hash.h"
@@ -54,7 +53,6 @@ int main(int argc, char **argv) {
     if (!file || optind < argc)
         return usage(stderr, EXIT_FAILURE);
     signal(SIGPIPE, SIG_IGN);
-    tzset(); /* before there are threads, which would each do it on their first look at the time */
     hash_seed();
     struct conf *conf = conf_read(file, stderr);
     if (!conf)

@@ -1,4 +1,6 @@
-/* The users of the conf file, by name. Filled while the file is read, immutable and shared by all threads afterwards. */
+/*
+ * The users of the conf file, by name. Filled while the file is read, immutable and shared by all threads afterwards.
+ */
 #include "stompd/auth/users.h"
 
 #include <crypt.h>

@@ -1,6 +1,7 @@
 /*
- * Private to edge/: a connection is one adopted socket and, once it speaks STOMP, its session. Between the transports (websocket.c, tcp.c), which
- * know libwebsockets' callbacks, and the session, which knows no sockets: input that must wait, the flush, closing, timers.
+ * Private to edge/: a connection is one adopted socket and, once it speaks STOMP, its session. Between the transports
+ * (websocket.c, tcp.c), which know libwebsockets' callbacks, and the session, which knows no sockets: input that must
+ * wait, the flush, closing, timers.
  */
 #ifndef STOMPD_EDGE_CONNECTION_H
 #define STOMPD_EDGE_CONNECTION_H
@@ -82,8 +83,8 @@ void connection_make_room(struct session *session);
 void connection_writable(struct connection *connection);
 
 /*
- * WebSocket: the client has sent a close frame (`code`: its first two bytes, or NULL). It is answered with the same code, unless it is the answer to ours;
- * the socket can be closed now.
+ * WebSocket: the client has sent a close frame (`code`: its first two bytes, or NULL). It is answered with the same
+ * code, unless it is the answer to ours; the socket can be closed now.
  */
 void connection_peer_closed(struct connection *connection, const char *code);
 

@@ -1,7 +1,8 @@
 /*
- * Private to edge/: permessage-deflate (RFC 7692) with zlib, without context takeover in either direction, so that connections keep
- * no state between messages: one compressor a worker, and a decompressor only while a message is coming in. libwebsockets' own
- * implementation loses data of messages that compress well, or aborts the process on them.
+ * Private to edge/: permessage-deflate (RFC 7692) with zlib, without context takeover in either direction, so that
+ * connections keep no state between messages: one compressor a worker, and a decompressor only while a message is
+ * coming in. libwebsockets' own implementation loses data of messages that compress well, or aborts the process on
+ * them.
  */
 #ifndef STOMPD_EDGE_DEFLATE_H
 #define STOMPD_EDGE_DEFLATE_H
@@ -18,7 +19,10 @@ struct inflater;
 MUST_CHECK struct compressor *compressor_new(void);
 void compressor_free(struct compressor *compressor);
 
-/* Compresses a whole message into `packed`, which is overwritten. False: send it as it is (too small, not smaller, or out of memory). */
+/*
+ * Compresses a whole message into `packed`, which is overwritten. False: send it as it is (too small, not smaller, or
+ * out of memory).
+ */
 bool compressor_pack(struct compressor *compressor, struct bytes plain, struct buffer *packed);
 
 /* For one incoming message; NULL when out of memory. */
@@ -28,8 +32,8 @@ struct inflater *inflater_begin(struct compressor *compressor);
 void inflater_end(struct compressor *compressor, struct inflater *inflater);
 
 /*
- * Decompresses the next bytes of the message. What comes out goes to `take` in pieces, which returns false to have no more. False: the bytes are no
- * deflate stream.
+ * Decompresses the next bytes of the message. What comes out goes to `take` in pieces, which returns false to have no
+ * more. False: the bytes are no deflate stream.
  */
 MUST_CHECK bool inflater_feed(struct inflater *inflater, struct bytes packed,
                               bool (*take)(void *arg, char *bytes, size_t len), void *arg);

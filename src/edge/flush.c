@@ -1,6 +1,6 @@
 /*
- * The output of a connection: frames are laid out from the session's outbox and written, once a turn; and how a connection
- * is closed when its session has ended.
+ * The output of a connection: frames are laid out from the session's outbox and written, once a turn; and how a
+ * connection is closed when its session has ended.
  */
 #include <libwebsockets.h>
 #include <openssl/ssl.h>
@@ -141,8 +141,8 @@ static int close_code(const struct connection *connection) {
 }
 
 /*
- * Our close frame, written like any other: where libwebsockets runs on libuv, Debian's build closes the socket without the frame that
- * lws_close_reason() has prepared.
+ * Our close frame, written like any other: where libwebsockets runs on libuv, Debian's build closes the socket without
+ * the frame that lws_close_reason() has prepared.
  */
 static void write_close_frame(struct connection *connection, int code) {
     char frame[WSFRAME_HEAD_MAX + 2];
@@ -152,7 +152,10 @@ static void write_close_frame(struct connection *connection, int code) {
     write_raw(connection, frame, (size_t)(end - frame));
 }
 
-/* TCP: our end is shut, and what still comes in is dropped until the client's end is, so that no reset overtakes the last frame. */
+/*
+ * TCP: our end is shut, and what still comes in is dropped until the client's end is, so that no reset overtakes the
+ * last frame.
+ */
 static void shut_our_end(struct connection *connection) {
     SSL *tls = connection->listener->tls_certificate ? lws_get_ssl(connection->wsi) : NULL;
     if (tls)
@@ -160,7 +163,10 @@ static void shut_our_end(struct connection *connection) {
     shutdown(lws_get_socket_fd(connection->wsi), SHUT_WR);
 }
 
-/* All that the session left is written: say so to the client, who closes then (or is cut when CONNECTION_LINGER_MS are over). */
+/*
+ * All that the session left is written: say so to the client, who closes then (or is cut when CONNECTION_LINGER_MS are
+ * over).
+ */
 static void say_goodbye(struct connection *connection) {
     connection->phase = CONNECTION_CLOSED;
     if (connection_is_websocket(connection))

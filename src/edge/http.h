@@ -1,4 +1,7 @@
-/* Private to edge/: the plain HTTP requests of a WebSocket listener: /healthz, files, and clear answers to everything else. */
+/*
+ * Private to edge/: the plain HTTP requests of a WebSocket listener: /healthz, files, and clear answers to everything
+ * else.
+ */
 #ifndef STOMPD_EDGE_HTTP_H
 #define STOMPD_EDGE_HTTP_H
 

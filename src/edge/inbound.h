@@ -1,6 +1,6 @@
 /*
- * Private to edge/: what arrives in WebSocket messages on its way to the session: decompressed where the client compressed it, and checked to
- * be UTF-8 where it is text. Across its pieces a message keeps only this little state.
+ * Private to edge/: what arrives in WebSocket messages on its way to the session: decompressed where the client
+ * compressed it, and checked to be UTF-8 where it is text. Across its pieces a message keeps only this little state.
  */
 #ifndef STOMPD_EDGE_INBOUND_H
 #define STOMPD_EDGE_INBOUND_H

@@ -1,6 +1,6 @@
 /*
- * Logins: plain secrets are answered at once; for hashed ones a helper thread is asked, which answers by mail. A connection
- * that goes meanwhile takes its name off the mail.
+ * Logins: plain secrets are answered at once; for hashed ones a helper thread is asked, which answers by mail. A
+ * connection that goes meanwhile takes its name off the mail.
  */
 #include <stdlib.h>
 

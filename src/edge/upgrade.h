@@ -1,4 +1,7 @@
-/* Private to edge/: whether a request may become a WebSocket (RFC 6455, section 4.2.1), decided before libwebsockets does anything about it. */
+/*
+ * Private to edge/: whether a request may become a WebSocket (RFC 6455, section 4.2.1), decided before libwebsockets
+ * does anything about it.
+ */
 #ifndef STOMPD_EDGE_UPGRADE_H
 #define STOMPD_EDGE_UPGRADE_H
 
@@ -11,7 +14,8 @@ struct refusal {
 };
 
 /*
- * Checks method, path, version, Origin, and sub-protocols of an upgrade request. `protocol` is what its Upgrade header says.
+ * Checks method, path, version, Origin, and sub-protocols of an upgrade request. `protocol` is what its Upgrade header
+ * says.
  */
 struct refusal upgrade_check(const struct connection *connection, struct lws *wsi, const char *protocol);
 
@@ -19,8 +23,9 @@ struct refusal upgrade_check(const struct connection *connection, struct lws *ws
 bool upgrade_path_exists(const struct listener_conf *listener, const char *path);
 
 /*
- * libwebsockets answers with the first sub-protocol of the client's list that it knows; the rule here is the best one. All have the same length, so the
- * answer is corrected in place, in the response that ends at `end` and began at most `room` bytes before. False: there is no such header to correct, though the client offered some.
+ * libwebsockets answers with the first sub-protocol of the client's list that it knows; the rule here is the best one.
+ * All have the same length, so the answer is corrected in place, in the response that ends at `end` and began at most
+ * `room` bytes before. False: there is no such header to correct, though the client offered some.
  */
 bool upgrade_choose_protocol(struct lws *wsi, char *end, size_t room);
 

@@ -1,6 +1,6 @@
 /*
- * Sessions over WebSocket: the callback of libwebsockets' HTTP and WebSocket roles. A STOMP frame may span WebSocket messages and
- * a message may hold several frames, so to the session it is all one stream of bytes.
+ * Sessions over WebSocket: the callback of libwebsockets' HTTP and WebSocket roles. A STOMP frame may span WebSocket
+ * messages and a message may hold several frames, so to the session it is all one stream of bytes.
  */
 #include <string.h>
 
@@ -13,8 +13,8 @@
 #include "wsframe.h"
 
 /*
- * Receive buffers decide what an idle session weighs. With TLS they must be as large as pt_serv_buf_size, or libwebsockets 4.1 loops for
- * ever on a paused socket with decrypted data pending.
+ * Receive buffers decide what an idle session weighs. With TLS they must be as large as pt_serv_buf_size, or
+ * libwebsockets 4.1 loops for ever on a paused socket with decrypted data pending.
  */
 #define RX_BUFFER_SMALL 1024
 #define RX_BUFFER_LARGE 16384
@@ -35,8 +35,8 @@ static int on_confirm_upgrade(struct connection *connection, struct lws *wsi, co
 }
 
 /*
- * permessage-deflate, where the listener offers it. libwebsockets only negotiates it, so that it lets compressed frames pass; deflate.h does
- * the work. An offer that asks for a smaller window is declined.
+ * permessage-deflate, where the listener offers it. libwebsockets only negotiates it, so that it lets compressed frames
+ * pass; deflate.h does the work. An offer that asks for a smaller window is declined.
  */
 static int on_confirm_extension(struct connection *connection, struct lws *wsi) {
     char offer[512];

@@ -1,4 +1,7 @@
-/* Private to edge/: the head of an unmasked WebSocket frame (RFC 6455, section 5.2), written ready-made in front of each STOMP frame. */
+/*
+ * Private to edge/: the head of an unmasked WebSocket frame (RFC 6455, section 5.2), written ready-made in front of
+ * each STOMP frame.
+ */
 #ifndef STOMPD_EDGE_WSFRAME_H
 #define STOMPD_EDGE_WSFRAME_H
 

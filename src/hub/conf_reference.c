@@ -9,13 +9,12 @@ static const char head[] =
     "# A key that is commented out shows its default, or an example where its comment says what holds without it.\n"
     "# A comment begins with # or ; at the start of a line or behind white space. Sizes are bytes, or have a unit:\n"
     "# k, m or g (1024s). Times have ms, s, m or h; a bare number is seconds.\n"
-    "# Keys are read at start, those marked \"reload\" again on SIGHUP.\n";
+    "# The file is read at start.\n";
 
 static void write_key(const struct conf_key *key, bool off, FILE *out) {
     char form[CONF_WORDS_MAX];
     conf_key_describe(key, form, sizeof form);
-    fprintf(out, "\n# %s\n#   %s%s%s\n", key->help, form, key->required ? "; required" : "",
-            key->reloadable ? "; reload" : "");
+    fprintf(out, "\n# %s\n#   %s%s\n", key->help, form, key->required ? "; required" : "");
     fprintf(out, "%s%s = %s\n", off || !key->required ? "#" : "", key->name,
             key->standard ? key->standard : key->example);
 }

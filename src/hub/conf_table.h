@@ -27,7 +27,6 @@ struct conf_key {
     const char *standard;     /* the default as one would write it; NULL: it has none */
     const char *example;      /* for the reference file, of a key without default */
     bool required;
-    bool reloadable;     /* SIGHUP takes a new value; false: read at start only */
     size_t offset;       /* of the member that it fills, in the struct of its section */
     size_t width;        /* of that member */
     size_t count_offset; /* of the member that counts, for lists */

@@ -73,7 +73,10 @@ static unsigned least_loaded(const struct hub *hub) {
     return best;
 }
 
-/* Small frames must not wait for more; and a plain TCP client that vanished without a heart-beat is found by the kernel. */
+/*
+ * Small frames must not wait for more; and a plain TCP client that vanished without a heart-beat is found by the
+ * kernel.
+ */
 static void set_socket_options(int fd) {
     int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -107,8 +110,8 @@ static void on_accepted(void *arg, int fd, const struct sockaddr *peer) {
 }
 
 /*
- * As many descriptors as the limit on connections needs, not more: libwebsockets allocates tables by that number. Where the hard limit is
- * lower, the limit on connections is too.
+ * As many descriptors as the limit on connections needs, not more: libwebsockets allocates tables by that number. Where
+ * the hard limit is lower, the limit on connections is too.
  */
 static void fit_descriptors(struct hub *hub) {
     struct rlimit limit;

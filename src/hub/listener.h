@@ -12,7 +12,10 @@ struct socket_listener;
 /* Takes over the descriptor. */
 typedef void (*socket_accepted_fn)(void *arg, int fd, const struct sockaddr *peer);
 
-/* Binds and listens; accepts once listener_enable() was called. NULL: the log names the listener, the address and the reason. */
+/*
+ * Binds and listens; accepts once listener_enable() was called. NULL: the log names the listener, the address and the
+ * reason.
+ */
 struct socket_listener *listener_new(struct event_base *base, const struct listener_conf *conf,
                                      socket_accepted_fn accepted, void *arg);
 

@@ -1,6 +1,6 @@
 /*
- * Refusals: the answer is sent at once (it fits any socket's buffer), our end is shut, and the client's bytes are dropped until it closes too, so that no reset
- * overtakes the answer. Bounded in number and time.
+ * Refusals: the answer is sent at once (it fits any socket's buffer), our end is shut, and the client's bytes are
+ * dropped until it closes too, so that no reset overtakes the answer. Bounded in number and time.
  */
 #include "refusal.h"
 

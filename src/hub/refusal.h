@@ -1,4 +1,6 @@
-/* Private to hub/: sockets above the connections limit, which are told why and closed without ever reaching a worker. */
+/*
+ * Private to hub/: sockets above the connections limit, which are told why and closed without ever reaching a worker.
+ */
 #ifndef STOMPD_HUB_REFUSAL_H
 #define STOMPD_HUB_REFUSAL_H
 

@@ -1,6 +1,6 @@
 /*
- * What each client frame means: one handler a command. A handler returns false with env->fault filled when the frame breaks a rule or a
- * limit; the session is then lost. Section names are those of STOMP 1.2.
+ * What each client frame means: one handler a command. A handler returns false with env->fault filled when the frame
+ * breaks a rule or a limit; the session is then lost. Section names are those of STOMP 1.2.
  */
 #include "frames.h"
 
@@ -121,7 +121,9 @@ static struct transaction *need_transaction(struct session *session, const struc
     return transaction;
 }
 
-/* The transaction that a SEND, ACK or NACK joins, counted against its limit; NULL in *transaction when it names none. */
+/*
+ * The transaction that a SEND, ACK or NACK joins, counted against its limit; NULL in *transaction when it names none.
+ */
 static bool join_transaction(struct session *session, const struct stomp_frame *frame,
                              struct transaction **transaction) {
     *transaction = NULL;
@@ -191,8 +193,8 @@ static bool set_user_key(struct session *session, const struct destination *dest
 }
 
 /*
- * To a user: /user/NAME/rest reaches all sessions of NAME, with a `session` header that one only. Sessions without a name are
- * reached by /user//rest and their id.
+ * To a user: /user/NAME/rest reaches all sessions of NAME, with a `session` header that one only. Sessions without a
+ * name are reached by /user//rest and their id.
  */
 static bool address_user(struct session *session, const struct stomp_frame *frame,
                          const struct destination *destination, struct stomp_publication *publication) {

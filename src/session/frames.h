@@ -5,14 +5,18 @@
 #include "stompd/session/session.h"
 
 /*
- * Acts on one decoded frame, by the session's state and version. False: session->env->fault says why, and the connection is lost.
+ * Acts on one decoded frame, by the session's state and version. False: session->env->fault says why, and the
+ * connection is lost.
  */
 MUST_CHECK bool session_handle_frame(struct session *session, struct stomp_frame *frame);
 
 /* CONNECTED goes out and the session is OPEN. `user` NULL: anonymous. */
 MUST_CHECK bool session_open(struct session *session, const char *user);
 
-/* Puts a control frame into the outbox; takes over the caller's reference. False (also for a NULL message): out of memory, noted as fault. */
+/*
+ * Puts a control frame into the outbox; takes over the caller's reference. False (also for a NULL message): out of
+ * memory, noted as fault.
+ */
 MUST_CHECK bool session_send_control(struct session *session, struct message *message);
 
 /* Appends an ERROR frame with env->fault's message; receipt may be NULL. When memory is out, none. */

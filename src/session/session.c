@@ -1,5 +1,6 @@
 /*
- * The session's life: input and waiting, delivery, ending, heart-beats and time-outs. What each frame means is in frames.c.
+ * The session's life: input and waiting, delivery, ending, heart-beats and time-outs. What each frame means is in
+ * frames.c.
  */
 #include "stompd/session/session.h"
 
@@ -207,7 +208,9 @@ void session_logged_in(struct session *session, const char *user, uint64_t now_m
 
 /* ---- output ---- */
 
-/* Before it counts as slow, the transport writes what the socket takes: only a socket that takes no more makes it so. */
+/*
+ * Before it counts as slow, the transport writes what the socket takes: only a socket that takes no more makes it so.
+ */
 static bool has_room(struct session *session, size_t size) {
     const struct outbox *outbox = &session->outbox;
     uint64_t limit = session->env->limits->outbox_size;

@@ -101,7 +101,7 @@ describe("Garbage", () => {
   }
 });
 
-describe("Broken WebSocket framing", () => {
+describe("Broken WebSocket framing", { concurrency: true }, () => {
   const rows = [
     ["a reserved opcode", clientFrame(0x83, "x")],
     ["a reserved control opcode", clientFrame(0x8b, "x")],

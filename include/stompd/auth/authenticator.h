@@ -1,6 +1,7 @@
 /*
- * Checks credentials against the users of the conf file. Plain secrets are compared at once. Hashes are checked on a helper thread, and a password that
- * was right is remembered for a while (as a keyed digest, never as text), so that thousands of browsers may reconnect at once.
+ * Checks credentials against the users of the conf file. Plain secrets are compared at once. Hashes are checked on a
+ * helper thread, and a password that was right is remembered for a while (as a keyed digest, never as text), so that
+ * thousands of browsers may reconnect at once.
  */
 #ifndef STOMPD_AUTH_AUTHENTICATOR_H
 #define STOMPD_AUTH_AUTHENTICATOR_H

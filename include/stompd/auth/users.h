@@ -1,6 +1,6 @@
 /*
- * The users of the conf file: names and secrets. A secret is plain text or a crypt(3) hash; plain ones are compared at once, hashes take long by design
- * and belong on a helper thread (auth/authenticator.h).
+ * The users of the conf file: names and secrets. A secret is plain text or a crypt(3) hash; plain ones are compared at
+ * once, hashes take long by design and belong on a helper thread (auth/authenticator.h).
  */
 #ifndef STOMPD_AUTH_USERS_H
 #define STOMPD_AUTH_USERS_H
@@ -22,8 +22,9 @@ void users_init(struct users *users);
 void users_free(struct users *users);
 
 /*
- * Adds a user; `password` is the conf file's value: "plain:" and the text, or a crypt(3) hash of a method that crypt knows and that is marked by a "$".
- * False: *why says what was expected (static text), and nothing was added. Also refused: a name that exists, empty text, a NUL.
+ * Adds a user; `password` is the conf file's value: "plain:" and the text, or a crypt(3) hash of a method that crypt
+ * knows and that is marked by a "$". False: *why says what was expected (static text), and nothing was added. Also
+ * refused: a name that exists, empty text, a NUL.
  */
 MUST_CHECK bool users_add(struct users *users, struct bytes name, struct bytes password, const char **why);
 

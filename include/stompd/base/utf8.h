@@ -15,7 +15,10 @@ struct utf8_stream {
     uint8_t pending_len;
 };
 
-/* The next piece. False when the text can't become valid any more (found at the end of the broken character, at the latest). */
+/*
+ * The next piece. False when the text can't become valid any more (found at the end of the broken character, at the
+ * latest).
+ */
 bool utf8_stream_feed(struct utf8_stream *stream, struct bytes piece);
 
 /* False when the text so far ends within a character. */

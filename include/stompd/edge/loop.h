@@ -1,5 +1,6 @@
 /*
- * A worker's event loop. The one place that knows libuv: where libwebsockets is built with another event library, only loop.c changes.
+ * A worker's event loop. The one place that knows libuv: where libwebsockets is built with another event library, only
+ * loop.c changes.
  */
 #ifndef STOMPD_EDGE_LOOP_H
 #define STOMPD_EDGE_LOOP_H
@@ -14,7 +15,9 @@ struct loop;
 /* `tick` runs within the loop every TIMER_TICK_MS. NULL when out of memory or descriptors. */
 MUST_CHECK struct loop *loop_new(void (*tick)(void *arg), void *arg);
 
-/* What libwebsockets wants to know of the loop: its foreign_loops entry, and the option that names the event library. */
+/*
+ * What libwebsockets wants to know of the loop: its foreign_loops entry, and the option that names the event library.
+ */
 void *loop_native(struct loop *loop);
 unsigned long long loop_lws_option(void);
 

@@ -1,4 +1,7 @@
-/* What crosses between hub and workers, and between workers: one struct a kind, each with base/mailbox.h's mail at the front. */
+/*
+ * What crosses between hub and workers, and between workers: one struct a kind, each with base/mailbox.h's mail at the
+ * front.
+ */
 #ifndef STOMPD_EDGE_MAIL_H
 #define STOMPD_EDGE_MAIL_H
 

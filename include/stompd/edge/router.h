@@ -1,10 +1,11 @@
 /*
- * A worker's routing: who of its own sessions and which other workers get a message. It holds the topics and the user destinations of its
- * sessions, its interest as announced to the other workers, and theirs as announced to it; and it keeps count of what was published to each, so that publishers pause when a
- * worker falls behind. One owner; talks to other workers by mail only.
+ * A worker's routing: who of its own sessions and which other workers get a message. It holds the topics and the user
+ * destinations of its sessions, its interest as announced to the other workers, and theirs as announced to it; and it
+ * keeps count of what was published to each, so that publishers pause when a worker falls behind. One owner; talks to
+ * other workers by mail only.
  *
  *     SUBSCRIBE: first holder of a key -> MAIL_ANNOUNCE to every peer -> MAIL_CONFIRM from each -> live
- *     SEND:      one look-up gives own subscriptions and interested peers -> session_deliver(), and one MAIL_PUBLISH a peer
+ *     SEND:      one look-up gives own subscriptions, for session_deliver(), and interested peers, for a MAIL_PUBLISH each
  */
 #ifndef STOMPD_EDGE_ROUTER_H
 #define STOMPD_EDGE_ROUTER_H
@@ -12,7 +13,10 @@
 #include "stompd/edge/mail.h"
 #include "stompd/session/session.h"
 
-/* Publishers wait while a peer has more than the high-water mark of our published bytes before it, until all are below the low one. */
+/*
+ * Publishers wait while a peer has more than the high-water mark of our published bytes before it, until all are below
+ * the low one.
+ */
 #define ROUTER_HIGH_WATER (8u << 20)
 #define ROUTER_LOW_WATER  (4u << 20)
 

@@ -1,5 +1,6 @@
 /*
- * A worker: an I/O thread with its own libwebsockets context, which adopts sockets from the hub and owns their sessions. Its turn:
+ * A worker: an I/O thread with its own libwebsockets context, which adopts sockets from the hub and owns their
+ * sessions. Its turn:
  *
  *     run the loop (sockets are read, sessions act, messages go into outboxes)
  *     take the mailbox

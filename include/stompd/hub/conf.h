@@ -1,9 +1,11 @@
 /*
- * The conf file. One table in conf_table.c has a line a key: section, name, type, default, whether a reload takes it, one line of help, and where the value
- * goes. From it come the parser, the faults, and the commented reference file conf/stompd.conf (tools/conf_reference.c).
+ * The conf file. One table in conf_table.c has an entry a key: section, name, type, default, one line of help, and
+ * where the value goes. From it come the parser, the faults, and the commented reference file conf/stompd.conf
+ * (tools/conf_reference.c).
  *
- * Syntax: INI (libinih). `#` or `;` at the start of a line, or behind white space, begins a comment. Sizes: bytes, or with k, m, g (1024s).
- * Times: with ms, s, m, h, a bare number is seconds. Unknown sections and keys, values that do not fit and keys given twice are faults.
+ * Syntax: INI (libinih). `#` or `;` at the start of a line, or behind white space, begins a comment. Sizes: bytes, or
+ * with k, m, g (1024s). Times with ms, s, m, h; a bare number is seconds. Unknown sections and keys, values that do not
+ * fit and keys given twice are faults.
  */
 #ifndef STOMPD_HUB_CONF_H
 #define STOMPD_HUB_CONF_H
@@ -22,10 +24,9 @@ struct conf {
     unsigned workers; /* [server] workers: 1 to CONF_WORKERS_MAX; `auto` is one per core that this process may use */
     enum log_level log_level; /* [server] log-level: error, warning, notice, info, debug */
     uint32_t ping_time_ms;    /* [server] ping-time: WebSocket ping after that long without a byte from the client */
-    uint32_t
-        notice_time_ms; /* [server] notice-time: after SIGTERM, /healthz says 503 while new sockets are still served */
-    uint32_t drain_time_ms;       /* [server] drain-time: over which sessions are closed after that */
-    uint32_t connections;         /* [limits] connections: sockets open at a time */
+    uint32_t notice_time_ms;  /* [server] notice-time: after SIGTERM, how long sockets are still served */
+    uint32_t drain_time_ms;   /* [server] drain-time: over which sessions are closed after that */
+    uint32_t connections;     /* [limits] connections: sockets open at a time */
     struct session_limits limits; /* the rest of [limits], and [server] heart-beat-send, heart-beat-receive */
     struct users users;           /* [auth] and [user NAME] */
     struct listener_conf *listeners;
@@ -33,14 +34,15 @@ struct conf {
 };
 
 /*
- * Reads the file. Every fault is written to `faults` as `file:line: what, expected what`, one a line, and the file is read to its end, so that one run shows
- * them all. NULL when there was any fault (also: a file that can't be read, no [listen] section, memory). The result is immutable; free with conf_free().
+ * Reads the file. Every fault is written to `faults` as `file:line: what, expected what`, one a line, and the file is
+ * read to its end, so that one run shows them all. NULL when there was any fault (also: a file that can't be read, no
+ * [listen] section, memory). The result is immutable; free with conf_free().
  */
 MUST_CHECK struct conf *conf_read(const char *file, FILE *faults);
 
 void conf_free(struct conf *conf);
 
-/* Writes the reference file: every section and key with its help, default and whether a reload takes it. */
+/* Writes the reference file: every section and key with its help and default. */
 void conf_write_reference(FILE *out);
 
 #endif

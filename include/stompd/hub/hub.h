@@ -1,9 +1,12 @@
 /*
- * The hub: the main thread's loop on libevent. It accepts sockets and hands each to the worker with the fewest, owns the signals, and takes the
- * node down in order:
+ * The hub: the main thread's loop on libevent. It accepts sockets and hands each to the worker with the fewest, owns
+ * the signals, and takes the node down in order:
  *
- *     SIGTERM -> notice: /healthz says 503, sockets are still served -> (notice-time) listeners close, sessions are closed with
- *     1012 over drain-time -> all gone -> workers stop. SIGINT leaves both times out and closes with 1001. A second signal ends at once.
+ *     SIGTERM -> notice: /healthz says 503, sockets are still served
+ *             -> after notice-time: listeners close, sessions are closed with 1012, spread over drain-time
+ *             -> all gone: workers stop
+ *
+ * SIGINT leaves both times out and closes with 1001. A second signal ends at once.
  */
 #ifndef STOMPD_HUB_HUB_H
 #define STOMPD_HUB_HUB_H

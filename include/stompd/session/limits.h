@@ -1,6 +1,6 @@
 /*
- * What one session may use up, and the times that hold for it: the part of the conf file that the session layer reads. Filled by
- * hub/conf, immutable afterwards, shared by all workers.
+ * What one session may use up, and the times that hold for it: the part of the conf file that the session layer reads.
+ * Filled by hub/conf, immutable afterwards, shared by all workers.
  */
 #ifndef STOMPD_SESSION_LIMITS_H
 #define STOMPD_SESSION_LIMITS_H

@@ -1,7 +1,7 @@
 /*
- * Outbox: the frames that wait for one session's socket, in order, as references. A MESSAGE is laid out only when it is written: the
- * subscription's ready-made first lines, the ack id where there is one, then the message's shared head and body. A drained outbox keeps at most a few
- * entries' room, so idle sessions cost next to nothing.
+ * Outbox: the frames that wait for one session's socket, in order, as references. A MESSAGE is laid out only when it is
+ * written: the subscription's ready-made first lines, the ack id where there is one, then the message's shared head and
+ * body. A drained outbox keeps at most a few entries' room, so idle sessions cost next to nothing.
  */
 #ifndef STOMPD_SESSION_OUTBOX_H
 #define STOMPD_SESSION_OUTBOX_H

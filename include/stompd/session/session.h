@@ -1,13 +1,14 @@
 /*
- * A session: one STOMP connection as a state machine. Bytes go in; out come frames in its outbox and effects, the calls of session_ops.
- * It knows no sockets, and time is an argument. One worker owns it.
+ * A session: one STOMP connection as a state machine. Bytes go in; out come frames in its outbox and effects, the calls
+ * of session_ops. It knows no sockets, and time is an argument. One worker owns it.
  *
  *     CONNECTING --CONNECT--> LOGGING_IN --session_logged_in()--> OPEN --DISCONNECT, fault, session_end()--> ENDING
  *
  * ENDING: no input is taken and nothing is delivered any more; the transport writes what is in the outbox and closes.
  *
- * Waiting: a SEND, COMMIT or DISCONNECT waits while an earlier SUBSCRIBE is not live yet, so that subscribe-then-request never loses the answer, and a
- * SEND or COMMIT while the worker is congested. session_input() then takes no more bytes until the session's resume effect.
+ * Waiting: a SEND, COMMIT or DISCONNECT waits while an earlier SUBSCRIBE is not live yet, so that
+ * subscribe-then-request never loses the answer, and a SEND or COMMIT while the worker is congested. session_input()
+ * then takes no more bytes until the session's resume effect.
  */
 #ifndef STOMPD_SESSION_SESSION_H
 #define STOMPD_SESSION_SESSION_H
@@ -30,17 +31,26 @@ struct session;
 
 /* What a session makes happen. Called from within session functions; none may free the session. */
 struct session_ops {
-    /* There is something to write, to close, or an overflow to act on: call session_settle() and flush soon. At most once until session_settle(). */
+    /*
+     * There is something to write, to close, or an overflow to act on: call session_settle() and flush soon. At most
+     * once until session_settle().
+     */
     void (*wake)(struct session *session);
     /* The outbox is full: write what the socket takes, now. May be called during a trie_match() walk. */
     void (*make_room)(struct session *session);
-    /* The session has become ENDING for the reason in session->end; `why` is the sentence of its ERROR, empty after DISCONNECT. */
+    /*
+     * The session has become ENDING for the reason in session->end; `why` is the sentence of its ERROR, empty after
+     * DISCONNECT.
+     */
     void (*ended)(struct session *session, const char *why);
     /* Input may go on: feed what was kept back. */
     void (*resume)(struct session *session);
     /* Check credentials; the answer comes by session_logged_in(), at once or later. login is never empty. */
     void (*log_in)(struct session *session, struct bytes login, struct bytes passcode);
-    /* Make the subscription receive. Sets subscription->live when it already is, else session_subscription_live() follows. False: out of memory. */
+    /*
+     * Make the subscription receive. Sets subscription->live when it already is, else session_subscription_live()
+     * follows. False: out of memory.
+     */
     bool (*subscribe)(struct session *session, struct subscription *subscription,
                       const struct destination *destination);
     /* Undo it, live or not. */
@@ -110,8 +120,9 @@ MUST_CHECK struct session *session_new(struct session_env *env, uint64_t now_ms)
 void session_free(struct session *session);
 
 /*
- * Bytes from the client; they must be writable. Returns how many were taken; fewer than len: the session waits (or is logging in), and the rest must be fed
- * again, with len 0 allowed, when the resume effect says so. In ENDING all is taken and ignored.
+ * Bytes from the client; they must be writable. Returns how many were taken; fewer than len: the session waits (or is
+ * logging in), and the rest must be fed again, with len 0 allowed, when the resume effect says so. In ENDING all is
+ * taken and ignored.
  */
 size_t session_input(struct session *session, char *bytes, size_t len, uint64_t now_ms);
 
@@ -127,11 +138,15 @@ void session_logged_in(struct session *session, const char *user, uint64_t now_m
 /* Every peer knows of the subscription now: its receipt goes out, and input may go on. */
 void session_subscription_live(struct subscription *subscription);
 
-/* A message for one of its subscriptions: into the outbox, or the outbox limit is noted. Safe during a trie_match() walk. */
+/*
+ * A message for one of its subscriptions: into the outbox, or the outbox limit is noted. Safe during a trie_match()
+ * walk.
+ */
 void session_deliver(struct subscription *subscription, struct message *message);
 
 /*
- * Acts on what a delivery could only note, and clears `woken`. Before each flush. An overflow ends the session with an ERROR.
+ * Acts on what a delivery could only note, and clears `woken`. Before each flush. An overflow ends the session with an
+ * ERROR.
  */
 void session_settle(struct session *session);
 

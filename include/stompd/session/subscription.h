@@ -1,6 +1,6 @@
 /*
- * A subscription: one session's SUBSCRIBE. Owned by its session; the worker's trie and interests refer to it while it lasts, the outbox
- * while messages for it wait.
+ * A subscription: one session's SUBSCRIBE. Owned by its session; the worker's trie and interests refer to it while it
+ * lasts, the outbox while messages for it wait.
  */
 #ifndef STOMPD_SESSION_SUBSCRIPTION_H
 #define STOMPD_SESSION_SUBSCRIPTION_H

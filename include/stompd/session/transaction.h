@@ -1,6 +1,6 @@
 /*
- * A session's open transactions (1.2, "BEGIN", "COMMIT", "ABORT"): the messages that its SENDs have built, kept until COMMIT publishes them in order. ACK and NACK within a
- * transaction count as frames.
+ * A session's open transactions (1.2, "BEGIN", "COMMIT", "ABORT"): the messages that its SENDs have built, kept until
+ * COMMIT publishes them in order. ACK and NACK within a transaction count as frames.
  */
 #ifndef STOMPD_SESSION_TRANSACTION_H
 #define STOMPD_SESSION_TRANSACTION_H

@@ -1,7 +1,7 @@
 /*
  * What was wrong with a client's input: a sentence for the ERROR frame's `message` header and a kind from which the
- * transport derives its close code. Sentences are ASCII without backslashes or control characters (stompjs decodes
- * escapes wrongly).
+ * transport derives its close code. Sentences are ASCII without colons, backslashes or control characters (stompjs
+ * decodes escapes wrongly).
  */
 #ifndef STOMPD_STOMP_FAULT_H
 #define STOMPD_STOMP_FAULT_H
@@ -27,7 +27,7 @@ struct fault {
 };
 
 /*
- * Fills the fault (bytes of the client's that get in are replaced by '?' unless printable ASCII) and returns false,
+ * Fills the fault (what must not be in a sentence is replaced by '?') and returns false,
  * for `return fault_set(…)`.
  */
 bool fault_set(struct fault *fault, enum fault_kind kind, const char *format, ...) PRINTF_LIKE(3, 4);
