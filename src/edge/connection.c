@@ -116,7 +116,7 @@ static void keep_for_later(struct connection *connection, const char *bytes, siz
 }
 
 void connection_input(struct connection *connection, char *bytes, size_t len) {
-    if (connection->phase != CONNECTION_OPEN)
+    if (connection->phase != CONNECTION_OPEN || len == 0)
         return;
     if (connection->session->input_waits)
         keep_for_later(connection, bytes, len);
@@ -186,13 +186,12 @@ void connection_arm_timer(struct connection *connection) {
         timer_set(&connection->worker->timers, &connection->timer, due);
 }
 
-/* Silent although pinged: twice the ping interval without a byte means that nobody is there to be told. */
+/* With STOMP heart-beats, the session itself judges the client's silence. */
 static void ping_or_give_up(struct connection *connection, uint64_t now_ms) {
-    if (connection->pinged_ms > connection->session->heard_ms && connection->session->heartbeat.receive_ms == 0) {
-        connection_kill(connection);
-        return;
-    }
-    if (connection_ping(connection))
+    bool unanswered = connection->pinged_ms > connection->session->heard_ms;
+    if (unanswered && connection->session->heartbeat.receive_ms == 0)
+        session_end(connection->session, FAULT_POLICY, "no answer to a ping", true);
+    else if (connection_ping(connection))
         connection->pinged_ms = now_ms;
 }
 

@@ -13,6 +13,7 @@
 
 /* How much is laid out for one write; a single larger frame makes the scratch grow. */
 #define SCRATCH_SIZE (64u << 10)
+#define SCRATCH_KEPT (4 * SCRATCH_SIZE)
 
 static bool is_choked(struct connection *connection) {
     return lws_partial_buffered(connection->wsi) != 0;
@@ -72,12 +73,10 @@ static bool fill_scratch(struct connection *connection) {
 }
 
 static bool write_raw(struct connection *connection, char *bytes, size_t len) {
-    if (lws_write(connection->wsi, (unsigned char *)bytes, len, LWS_WRITE_RAW) < (int)len) {
-        connection_kill(connection);
-        return false;
-    }
-    session_wrote(connection->session, connection->worker->now_ms);
-    return true;
+    if (lws_write(connection->wsi, (unsigned char *)bytes, len, LWS_WRITE_RAW) >= (int)len)
+        return true;
+    connection_kill(connection);
+    return false;
 }
 
 bool connection_ping(struct connection *connection) {
@@ -100,7 +99,14 @@ static void write_out(struct connection *connection) {
         }
         if (!write_raw(connection, connection->worker->scratch.data, connection->worker->scratch.len))
             return;
+        session_wrote(connection->session, connection->worker->now_ms);
     }
+}
+
+/* One large frame must not cost the worker its size for ever. */
+static void give_back(struct buffer *scratch) {
+    if (scratch->capacity > SCRATCH_KEPT)
+        buffer_free(scratch);
 }
 
 void connection_make_room(struct session *session) {
@@ -182,6 +188,9 @@ static bool is_written(struct connection *connection) {
 /* Writes what fits, and once the session has ended and all is written, says so. */
 static void write_or_close(struct connection *connection) {
     write_out(connection);
+    give_back(&connection->worker->scratch);
+    give_back(&connection->worker->plain);
+    give_back(&connection->worker->packed);
     if (connection->phase != CONNECTION_CLOSING)
         return;
     if (is_written(connection))

@@ -20,7 +20,8 @@ void mail_discard_all(struct mail *mail) {
         default:
             break;
         }
-        free(mail);
+        if (mail->type != MAIL_STOP)
+            free(mail);
         mail = next;
     }
 }

@@ -193,7 +193,7 @@ static void take_mail(struct worker *worker, struct mail *mail) {
         break;
     case MAIL_STOP:
         worker->stopping = true;
-        break;
+        return;
     case MAIL_LOGIN:
         connection_logged_in(worker, (struct mail_login *)mail);
         return;

@@ -98,7 +98,7 @@ static const struct conf_key limits_keys[] = {
      SIZE(KIB, GIB), DEFAULT("4m"), CONF(limits.transaction_size)},
     {"outbox-size", "Bytes that wait for a client; one that is slower is cut off.",
      SIZE(KIB, GIB), DEFAULT("1m"), CONF(limits.outbox_size)},
-    {"connect-time", "From the accepted socket to a complete CONNECT.",
+    {"connect-time", "From the accepted socket to CONNECTED.",
      TIME(100, HOUR), DEFAULT("10s"), CONF(limits.connect_time_ms)},
     {"frame-time", "From a frame's first byte to its last.",
      TIME(100, HOUR), DEFAULT("60s"), CONF(limits.frame_time_ms)},

@@ -51,7 +51,8 @@ struct hub {
     struct helpers *helpers;
     struct worker *workers[CONF_WORKERS_MAX];
     struct mailbox *mailboxes[CONF_WORKERS_MAX];
-    unsigned open[CONF_WORKERS_MAX]; /* sockets by worker */
+    struct mail stops[CONF_WORKERS_MAX]; /* ready, so that ending never fails */
+    unsigned open[CONF_WORKERS_MAX];     /* sockets by worker */
     unsigned open_total;
     uint32_t connections; /* the limit, as descriptors allow it */
     struct listening *listening;
@@ -336,13 +337,9 @@ static bool start_workers(struct hub *hub) {
 }
 
 static void stop_workers(struct hub *hub) {
-    static struct mail stops[CONF_WORKERS_MAX];
     for (unsigned n = 0; n < hub->conf->workers; n++) {
-        struct mail *mail = malloc(sizeof *mail);
-        if (!mail)
-            mail = &stops[n];
-        *mail = (struct mail){.type = MAIL_STOP};
-        mailbox_post(hub->mailboxes[n], mail);
+        hub->stops[n].type = MAIL_STOP;
+        mailbox_post(hub->mailboxes[n], &hub->stops[n]);
     }
     for (unsigned n = 0; n < hub->conf->workers; n++)
         worker_join(hub->workers[n]);

@@ -16,7 +16,7 @@ static const struct {
 
 static bool refuse(struct fault *fault, const char *why, struct bytes text) {
     int quoted = text.len < QUOTED_MAX ? (int)text.len : QUOTED_MAX;
-    return fault_set(fault, FAULT_PROTOCOL, "%s: %.*s%s", why, quoted, text.data, text.len > QUOTED_MAX ? "..." : "");
+    return fault_set(fault, FAULT_PROTOCOL, "%s (%.*s%s)", why, quoted, text.data, text.len > QUOTED_MAX ? "..." : "");
 }
 
 static bool has_control_character(struct bytes text) {
@@ -55,6 +55,8 @@ static bool read_common(struct bytes text, struct destination *destination, stru
     struct bytes rest = text;
     if (text.len == 0)
         return fault_set(fault, FAULT_PROTOCOL, "the destination is empty");
+    if (text.len > DESTINATION_LEN_MAX)
+        return refuse(fault, "the destination is too long", text);
     if (has_control_character(text))
         return refuse(fault, "the destination has a control character", text);
     destination->kind = kind_of(text, &rest);
@@ -111,11 +113,24 @@ bool destination_of_send(struct bytes text, struct destination *destination, str
     return destination->kind != DESTINATION_USER || read_user(destination, fault);
 }
 
+/* Each `**` keeps a walk through the patterns at all further segments: a few are useful, many cost everyone. */
+static bool has_too_many_any(struct bytes pattern) {
+    struct bytes head;
+    struct bytes segment;
+    struct segments segments = pattern_split(pattern, &head);
+    size_t count = 0;
+    while (segments_next(&segments, &segment))
+        count += segment_kind(segment, &segments) == SEGMENT_ANY;
+    return count > DESTINATION_ANY_MAX;
+}
+
 bool destination_of_subscribe(struct bytes text, struct destination *destination, struct fault *fault) {
     if (!read_common(text, destination, fault))
         return false;
     bool wildcard = pattern_has_wildcard(text);
     destination->pattern = wildcard && destination->kind == DESTINATION_TOPIC;
+    if (destination->pattern && has_too_many_any(text))
+        return refuse(fault, "the pattern has too many segments **", text);
     /* A queue's name may hold any character, so that what can be sent to can also be subscribed to. */
     if (!wildcard || destination->pattern || destination->kind == DESTINATION_QUEUE)
         return true;

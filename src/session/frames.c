@@ -13,6 +13,9 @@
 /* "<boot id>-<worker>-<n>": boot ids are short. */
 #define MESSAGE_ID_MAX 80
 
+/* Bytes: a session keeps all its ids. */
+#define SUBSCRIPTION_ID_MAX 1024
+
 static bool protocol_fault(struct session *session, const char *message) {
     return fault_set(&session->env->fault, FAULT_PROTOCOL, "%s", message);
 }
@@ -299,6 +302,9 @@ static bool read_new_id(struct session *session, const struct stomp_frame *frame
     *id = session->version == STOMP_1_0 ? stomp_frame_find(frame, BYTES("id")) : need_header(session, frame, "id");
     if (!*id)
         return session->version == STOMP_1_0;
+    if ((*id)->len > SUBSCRIPTION_ID_MAX)
+        return fault_set(&session->env->fault, FAULT_SIZE, "subscription id is longer than %d bytes",
+                         SUBSCRIPTION_ID_MAX);
     if (map_find(&session->by_id, **id))
         return fault_set(&session->env->fault, FAULT_PROTOCOL, "subscription id is in use (%.*s)", BYTES_ARG(**id));
     return true;
@@ -406,7 +412,8 @@ static bool on_ack(struct session *session, struct stomp_frame *frame) {
 /* ---- DISCONNECT ("DISCONNECT", "Connection Lingering") ---- */
 
 static bool on_disconnect(struct session *session, struct stomp_frame *frame) {
-    if (!confirm(session, frame))
+    const struct bytes *receipt = stomp_frame_find(frame, BYTES("receipt"));
+    if (receipt && !session_send_last(session, write_receipt(session, *receipt)))
         return false;
     session_stop(session, FAULT_NONE);
     return true;

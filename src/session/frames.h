@@ -19,6 +19,9 @@ MUST_CHECK bool session_open(struct session *session, const char *user);
  */
 MUST_CHECK bool session_send_control(struct session *session, struct message *message);
 
+/* The same for the frame that a session ends with, which goes out whatever outbox-size says. */
+MUST_CHECK bool session_send_last(struct session *session, struct message *message);
+
 /* Appends an ERROR frame with env->fault's message; receipt may be NULL. When memory is out, none. */
 void session_send_error(struct session *session, const struct bytes *receipt);
 

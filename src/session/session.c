@@ -228,6 +228,14 @@ static bool enqueue(struct session *session, const struct outbox_entry *entry) {
     return session->overflowed || outbox_push(&session->outbox, entry);
 }
 
+bool session_send_last(struct session *session, struct message *message) {
+    bool pushed = message && outbox_push(&session->outbox, &(struct outbox_entry){.message = message});
+    if (message)
+        message_unref(message);
+    session_wake(session);
+    return pushed || fault_set(&session->env->fault, FAULT_INTERNAL, "out of memory");
+}
+
 bool session_send_control(struct session *session, struct message *message) {
     bool enqueued = message && enqueue(session, &(struct outbox_entry){.message = message});
     if (message)
@@ -244,11 +252,8 @@ void session_send_error(struct session *session, const struct bytes *receipt) {
     if (session->state == SESSION_CONNECTING)
         headers[count++] = (struct stomp_header){BYTES("version"), BYTES(STOMP_VERSIONS)};
     struct message *message = stomp_write_control(session->env->owners, "ERROR", headers, count, why, session->version);
-    session_wake(session);
-    if (!message || !outbox_push(&session->outbox, &(struct outbox_entry){.message = message})) /* whatever its limit */
+    if (!session_send_last(session, message))
         session->env->fault.kind = FAULT_INTERNAL; /* the close code alone has to tell */
-    if (message)
-        message_unref(message);
 }
 
 void session_deliver(struct subscription *subscription, struct message *message) {
@@ -345,6 +350,7 @@ static uint64_t pause_due(const struct session *session) {
 uint64_t session_due(const struct session *session) {
     switch (session->state) {
     case SESSION_CONNECTING:
+    case SESSION_LOGGING_IN:
         return session->opened_ms + session->env->limits->connect_time_ms;
     case SESSION_OPEN:
         return earlier(earlier(silence_due(session), beat_due(session)),
@@ -362,9 +368,10 @@ static void beat(struct session *session, uint64_t now_ms) {
 }
 
 void session_tick(struct session *session, uint64_t now_ms) {
-    if (session->state == SESSION_CONNECTING && session_due(session) <= now_ms)
-        session_end(session, FAULT_POLICY, "no CONNECT within connect-time", true);
-    if (session->state != SESSION_OPEN)
+    bool connected = session->state == SESSION_OPEN;
+    if (!connected && session_due(session) <= now_ms)
+        session_end(session, FAULT_POLICY, "not connected within connect-time", true);
+    if (!connected)
         return;
     if (silence_due(session) <= now_ms)
         session_end(session, FAULT_POLICY, "no heart-beat from the client", true);

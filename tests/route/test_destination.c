@@ -160,6 +160,29 @@ static void test_the_segments_of_a_topic_are_bounded(void **state) {
     read_well(destination_of_send, text);
 }
 
+static void test_the_length_of_a_destination_is_bounded(void **state) {
+    (void)state;
+    char text[2000];
+    struct bytes longest = repeat(text, sizeof text, "/queue/", DESTINATION_LEN_MAX - 7, "a", "");
+    assert_int_equal(longest.len, DESTINATION_LEN_MAX);
+    read_well(destination_of_send, text);
+    struct bytes longer = repeat(text, sizeof text, "/queue/", DESTINATION_LEN_MAX - 6, "a", "");
+    assert_refused_bytes(destination_of_send, longer, "too long", "/queue/aaa");
+    assert_refused_bytes(destination_of_subscribe, longer, "too long", "/queue/aaa");
+}
+
+/* A walk stays at every `**`, for all patterns of all sessions: what one session may ask for must stay cheap for all. */
+static void test_the_double_wildcards_of_a_pattern_are_bounded(void **state) {
+    (void)state;
+    char text[1000];
+    repeat(text, sizeof text, "/topic/a", DESTINATION_ANY_MAX, ".**", "");
+    read_well(destination_of_subscribe, text);
+    repeat(text, sizeof text, "/topic/a", DESTINATION_ANY_MAX - 1, ".**.*", ".#");
+    read_well(destination_of_subscribe, text);
+    struct bytes more = repeat(text, sizeof text, "/topic/a", DESTINATION_ANY_MAX, ".**.*", ".#");
+    assert_refused_bytes(destination_of_subscribe, more, "too many segments **", "/topic/a.**");
+}
+
 /* ---- users ---- */
 
 static void test_a_send_names_the_user_and_the_rest(void **state) {
@@ -287,6 +310,8 @@ int main(void) {
         cmocka_unit_test(test_patterns_outside_of_topics_are_refused),
         cmocka_unit_test(test_a_queues_name_may_be_a_wildcard),
         cmocka_unit_test(test_the_segments_of_a_topic_are_bounded),
+        cmocka_unit_test(test_the_length_of_a_destination_is_bounded),
+        cmocka_unit_test(test_the_double_wildcards_of_a_pattern_are_bounded),
         cmocka_unit_test(test_a_send_names_the_user_and_the_rest),
         cmocka_unit_test(test_escapes_of_slash_and_percent_are_decoded_once),
         cmocka_unit_test(test_other_percent_signs_stand_for_themselves),

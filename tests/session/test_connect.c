@@ -131,12 +131,23 @@ static void test_input_waits_for_the_answer_to_login(void **state) {
     client_expect_message(client, "hi");
 }
 
-static void test_time_to_log_in_counts_for_no_time_limit(void **state) {
+static void test_connect_time_holds_until_the_login_is_answered(void **state) {
     struct host *host = *state;
     struct client *client = client_open(host);
     client_send(client, "CONNECT\naccept-version:1.2\nlogin:guest\n\n");
-    assert_true(session_due(client->session) == UINT64_MAX);
-    host->now += host->limits.connect_time_ms + host->limits.pause_time_ms;
+    assert_true(session_due(client->session) == host->now + host->limits.connect_time_ms);
+    host->now += host->limits.connect_time_ms;
+    session_tick(client->session, host->now);
+    client_expect_error(client, FAULT_POLICY, "connect-time");
+    session_logged_in(client->session, "guest", host->now); /* too late */
+    client_expect_nothing(client);
+}
+
+static void test_time_to_log_in_is_no_pause_of_a_publisher(void **state) {
+    struct host *host = *state;
+    struct client *client = client_open(host);
+    client_send(client, "CONNECT\naccept-version:1.2\nlogin:guest\n\n");
+    host->now += host->limits.connect_time_ms - 1;
     session_tick(client->session, host->now);
     session_logged_in(client->session, "guest", host->now);
     client_go_on(client);
@@ -278,7 +289,8 @@ int main(void) {
         TEST(test_credentials_of_1_0_are_trimmed),
         TEST(test_login_answered_at_once_opens_the_session),
         TEST(test_input_waits_for_the_answer_to_login),
-        TEST(test_time_to_log_in_counts_for_no_time_limit),
+        TEST(test_connect_time_holds_until_the_login_is_answered),
+        TEST(test_time_to_log_in_is_no_pause_of_a_publisher),
         TEST(test_refused_login_ends_the_session_at_once_or_later),
         TEST(test_wrong_credentials_are_refused_where_anonymous_is_allowed),
         TEST(test_no_credentials_need_anonymous),

@@ -258,6 +258,19 @@ static void test_an_id_is_unique_while_it_is_in_use(void **state) {
     client_expect_error(client, FAULT_PROTOCOL, "subscription id is in use (0)");
 }
 
+static void test_a_subscription_id_is_bounded(void **state) {
+    struct host *host = *state;
+    char frame[2000];
+    host->limits.frames.header_size = 2000;
+    struct client *client = connect_1_2(host);
+    snprintf(frame, sizeof frame, "SUBSCRIBE\nid:%01024d\ndestination:/topic/a\nreceipt:r\n\n", 0);
+    client_send(client, frame);
+    client_expect_receipt(client, "r");
+    snprintf(frame, sizeof frame, "SUBSCRIBE\nid:%01025d\ndestination:/topic/a\n\n", 0);
+    client_send(client, frame);
+    client_expect_error(client, FAULT_SIZE, "subscription id is longer than 1024 bytes");
+}
+
 static void test_1_0_may_subscribe_without_an_id(void **state) {
     struct host *host = *state;
     struct client *client = client_connect(host, STOMP_1_0, "0,0");
@@ -563,6 +576,7 @@ static void test_disconnect_comes_after_what_waits_and_ends_all(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        TEST(test_a_subscription_id_is_bounded),
         TEST(test_every_command_in_every_version_gives_its_receipt),
         TEST(test_frames_without_receipt_header_are_answered_by_nothing),
         TEST(test_receipt_id_is_escaped_for_the_version),

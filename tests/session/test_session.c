@@ -296,6 +296,19 @@ static void test_receipts_count_for_outbox_size_too(void **state) {
     client_expect_error(client, FAULT_POLICY, "outbox-size");
 }
 
+static void test_a_full_outbox_still_takes_the_receipt_of_disconnect(void **state) {
+    struct host *host = *state;
+    struct client *client = connect_1_2(host);
+    client_send(client, "SUBSCRIBE\nid:0\ndestination:/topic/a\n\n");
+    client_send(client, "SEND\ndestination:/topic/a\n\nhello");
+    host->limits.outbox_size = client->session->outbox.bytes;
+    client_send(client, "DISCONNECT\nreceipt:bye\n\n");
+    session_settle(client->session);
+    client_expect_message(client, "hello");
+    client_expect_receipt(client, "bye");
+    assert_int_equal(client->session->end, FAULT_NONE);
+}
+
 /* All of it within one turn, before any flush: what counts is whether the socket takes it. */
 static void test_a_burst_above_outbox_size_is_not_slow_while_the_socket_takes_it(void **state) {
     struct host *host = *state;
@@ -559,6 +572,7 @@ int main(void) {
         TEST(test_outbox_size_itself_still_fits),
         TEST(test_a_message_above_outbox_size_fits_when_nothing_else_waits),
         TEST(test_receipts_count_for_outbox_size_too),
+        TEST(test_a_full_outbox_still_takes_the_receipt_of_disconnect),
         TEST(test_a_burst_above_outbox_size_is_not_slow_while_the_socket_takes_it),
         TEST(test_faults_in_the_input_end_the_session_with_their_kind),
         TEST(test_end_may_go_without_an_error_frame),

@@ -175,6 +175,20 @@ for (const transport of TRANSPORTS) {
       witness.drop();
     });
 
+    test("Connection Lingering: who connects, sends and closes at once is heard", async () => {
+      const witness = await connect(daemon, transport);
+      const topic = freshTopic();
+      await witness.subscribe(topic);
+      for (let i = 0; i < 30; i++) {
+        const session = await transport.open(daemon);
+        session.send("CONNECT", { "accept-version": "1.2", host: "test" });
+        session.send("SEND", { destination: topic }, String(i));
+        session.finish();
+        assert.equal((await witness.expect("MESSAGE")).text, String(i));
+      }
+      witness.drop();
+    });
+
     test("Connection Lingering: many connects and disconnects in a row are served", async () => {
       for (let i = 0; i < 30; i++) {
         const session = await connect(daemon, transport);

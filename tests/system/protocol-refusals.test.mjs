@@ -70,6 +70,8 @@ const destinations = [
   ["SEND to nowhere", "1.2", send(""), /destination/],
   ["SEND to a topic without a name", "1.2", send("/topic/"), /\/topic\//],
   ["SEND to a destination with a line end", "1.2", send("/topic/a\\nb"), /destination|control/],
+  ["SEND to a topic of very many segments", "1.2", send(`/topic/${"a.".repeat(200)}a`), /segments/],
+  ["SUBSCRIBE to a topic of very many segments", "1.2", subscribe(`/topic/${"*.".repeat(200)}a`), /segments/],
   ["SEND to a user without a rest", "1.2", send("/user/bob"), /\/user\/bob/],
   ...["/topic/*", "/topic/a.*.b", "/topic/**", "/topic/a.#", "/topic/a/>"].map((pattern) => [
     `SEND to the pattern ${pattern}`,

@@ -191,6 +191,25 @@ for (const transport of TRANSPORTS) {
       session.drop();
     });
 
+    test("UNSUBSCRIBE right behind the messages: none of them comes after its RECEIPT", async () => {
+      const session = await open();
+      const topic = freshTopic();
+      const send = encodeFrame("SEND", { destination: topic }, "body");
+      session.sendRaw(
+        Buffer.concat([
+          encodeFrame("SUBSCRIBE", { id: "0", destination: topic }),
+          ...Array.from({ length: 20 }, () => send),
+          encodeFrame("UNSUBSCRIBE", { id: "0", receipt: "gone" }),
+          send,
+        ]),
+      );
+      const isReceipt = ({ headers }) => headers["receipt-id"] === "gone";
+      await session.waitFor("the RECEIPT", () => session.frames.some(isReceipt));
+      await session.request("SEND", { destination: topic });
+      assert.ok(isReceipt(session.frames.at(-1)));
+      session.drop();
+    });
+
     test("an id is unique in its connection only", async () => {
       const [one, other] = [await open(), await open()];
       const topic = freshTopic();

@@ -18,7 +18,7 @@ enum mail_type {
     /* to a worker */
     MAIL_ADOPT,    /* from the hub: a socket to serve */
     MAIL_DRAIN,    /* from the hub: what to tell balancers and clients */
-    MAIL_STOP,     /* from the hub: end at once */
+    MAIL_STOP,     /* from the hub: end at once; stays the hub's, nobody frees it */
     MAIL_LOGIN,    /* from a helper: credentials are checked */
     MAIL_PUBLISH,  /* from a worker: a message that this one has interest in */
     MAIL_ANNOUNCE, /* from a worker: it has interest in a key; answered by MAIL_CONFIRM */

@@ -27,6 +27,12 @@ enum destination_kind {
 /* A topic destination with more segments behind /topic/ is refused: it bounds what a match of patterns costs. */
 #define DESTINATION_SEGMENTS_MAX 64
 
+/* A pattern with more segments that stand for any number of segments is refused, for the same reason. */
+#define DESTINATION_ANY_MAX 4
+
+/* A destination longer than this is refused, in bytes: sessions, tries and interests keep copies of it. */
+#define DESTINATION_LEN_MAX 1024
+
 struct destination {
     enum destination_kind kind;
     bool pattern;       /* SUBSCRIBE to a topic only */

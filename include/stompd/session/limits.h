@@ -18,7 +18,7 @@ struct session_limits {
     uint32_t transaction_frames;             /* in one transaction */
     uint64_t transaction_size;               /* bytes held by all open transactions of a session */
     uint64_t outbox_size;                    /* bytes waiting for one session's socket; one message always fits */
-    uint32_t connect_time_ms;                /* from the accepted socket to a complete CONNECT */
+    uint32_t connect_time_ms;                /* from the accepted socket to CONNECTED */
     uint32_t frame_time_ms;                  /* from a frame's first byte to its last */
     uint32_t pause_time_ms;                  /* how long a publisher may be held back */
     struct heartbeat heartbeat;              /* what the server offers to send and wants to receive */

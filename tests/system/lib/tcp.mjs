@@ -29,6 +29,11 @@ export class TcpSession extends Session {
     this.socket.resume();
   }
 
+  /** Closes in order once all is written. */
+  finish() {
+    this.socket.end();
+  }
+
   /** Is gone without a word. */
   drop() {
     this.socket.destroy();

@@ -57,6 +57,11 @@ export class WsSession extends Session {
     this.socket.resume();
   }
 
+  /** Closes in order once all is written. */
+  finish() {
+    this.socket.close(1000);
+  }
+
   /** Is gone without a word. */
   drop() {
     this.socket.terminate();
