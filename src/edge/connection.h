@@ -7,7 +7,7 @@
 #define STOMPD_EDGE_CONNECTION_H
 
 #include "inbound.h"
-#include "internal.h"
+#include "worker_state.h"
 
 struct lws;
 struct lws_adopt_desc;

@@ -20,13 +20,13 @@ static bool take_plain(void *arg, char *bytes, size_t len) {
     return connection->session->state != SESSION_ENDING;
 }
 
-static void begin(struct connection *connection, bool text, bool compressed) {
+static void begin(struct connection *connection, const struct inbound_piece *piece) {
     struct inbound *inbound = &connection->inbound;
     inbound_free(connection);
     inbound->began_ms = connection->worker->now_ms;
-    inbound->text = text;
+    inbound->text = piece->text;
     inbound->utf8.pending_len = 0;
-    if (compressed && !(inbound->inflater = inflater_begin(connection->worker->compressor)))
+    if (piece->compressed && !(inbound->inflater = inflater_begin(connection->worker->compressor)))
         fail(connection, FAULT_INTERNAL, "out of memory");
 }
 
@@ -39,18 +39,20 @@ static void end(struct connection *connection) {
     inbound_free(connection);
 }
 
-void inbound_take(struct connection *connection, struct bytes piece, bool first, bool last, bool text,
-                  bool compressed) {
+void inbound_take(struct connection *connection, const struct inbound_piece *piece) {
     struct inbound *inbound = &connection->inbound;
-    if (first)
-        begin(connection, text, compressed);
+    if (piece->first)
+        begin(connection, piece);
+    else if (piece->compressed && !inbound->within_frame)
+        fail(connection, FAULT_PROTOCOL, "only a message's first frame may say that it is compressed");
+    inbound->within_frame = !piece->ends_frame;
     if (connection->session->state == SESSION_ENDING)
         return;
     if (!inbound->inflater)
-        take_plain(connection, (char *)(uintptr_t)piece.data, piece.len);
-    else if (!inflater_feed(inbound->inflater, piece, take_plain, connection))
+        take_plain(connection, (char *)(uintptr_t)piece->payload.data, piece->payload.len);
+    else if (!inflater_feed(inbound->inflater, piece->payload, take_plain, connection))
         fail(connection, FAULT_ENCODING, "a compressed message is broken");
-    if (last)
+    if (piece->last)
         end(connection);
     else
         connection_arm_timer(connection);

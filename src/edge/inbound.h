@@ -5,6 +5,7 @@
 #ifndef STOMPD_EDGE_INBOUND_H
 #define STOMPD_EDGE_INBOUND_H
 
+#include "stompd/base/bytes.h"
 #include "stompd/base/utf8.h"
 
 struct connection;
@@ -15,10 +16,21 @@ struct inbound {
     struct utf8_stream utf8;
     uint64_t began_ms;
     bool text;
+    bool within_frame;
 };
 
-/* A piece of a message's payload; `first` and `last` mark its ends. `text` and `compressed` count with the first. */
-void inbound_take(struct connection *connection, struct bytes piece, bool first, bool last, bool text, bool compressed);
+/* Some bytes of a frame's payload, as they were read. */
+struct inbound_piece {
+    struct bytes payload;
+    bool first;      /* of its message */
+    bool last;       /* of its message */
+    bool ends_frame; /* of its frame */
+    bool text;       /* the message's opcode */
+    bool compressed; /* RSV1 of its frame (RFC 7692, section 6) */
+};
+
+/* The next piece, in order. A broken one ends the session. */
+void inbound_take(struct connection *connection, const struct inbound_piece *piece);
 
 /* The connection goes. */
 void inbound_free(struct connection *connection);

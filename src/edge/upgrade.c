@@ -7,7 +7,10 @@
 
 /* libwebsockets copies the list into 128 bytes; a longer one would end in a silent hang-up. */
 #define PROTOCOL_LIST_MAX 127
-#define HEADER_MAX        512
+/* 16 bytes in base64 (RFC 6455, section 4.1). */
+#define KEY_LEN 24
+
+#define HEADER_MAX 512
 
 static const char *const protocols[] = {"v12.stomp", "v11.stomp", "v10.stomp"}; /* best first */
 #define PROTOCOL_LEN 9
@@ -26,26 +29,22 @@ bool upgrade_path_exists(const struct listener_conf *listener, const char *path)
     return false;
 }
 
-/* "https://app.example:444" -> "app.example:444"; with the scheme's default port left out. */
-static struct bytes origin_host(const char *origin) {
-    const char *host = strstr(origin, "://");
-    if (!host)
-        return (struct bytes){NULL, 0};
-    struct bytes bytes = bytes_of(host + 3);
-    const char *port = strncasecmp(origin, "https:", 6) == 0 ? ":443" : ":80";
-    size_t port_len = strlen(port);
-    if (bytes.len > port_len && memcmp(bytes.data + bytes.len - port_len, port, port_len) == 0)
-        bytes.len -= port_len;
-    return bytes;
+/* Without the default port of the Origin's scheme. */
+static struct bytes without_default_port(struct bytes host, const char *origin) {
+    struct bytes port = strncasecmp(origin, "https:", 6) == 0 ? BYTES(":443") : BYTES(":80");
+    if (host.len > port.len && bytes_equal(bytes_skip(host, host.len - port.len), port))
+        host.len -= port.len;
+    return host;
 }
 
-static bool same_host(struct bytes host, const char *origin, const char *header) {
-    struct bytes other = bytes_of(header);
-    const char *port = strncasecmp(origin, "https:", 6) == 0 ? ":443" : ":80";
-    size_t port_len = strlen(port);
-    if (other.len > port_len && memcmp(other.data + other.len - port_len, port, port_len) == 0)
-        other.len -= port_len;
-    return host.len > 0 && host.len == other.len && strncasecmp(host.data, other.data, host.len) == 0;
+/* Whether "https://app.example" is the page that the Host header names. */
+static bool same_host(const char *origin, const char *header) {
+    const char *authority = strstr(origin, "://");
+    if (!authority)
+        return false;
+    struct bytes ours = without_default_port(bytes_of(header), origin);
+    struct bytes theirs = without_default_port(bytes_of(authority + strlen("://")), origin);
+    return theirs.len > 0 && theirs.len == ours.len && strncasecmp(theirs.data, ours.data, ours.len) == 0;
 }
 
 /* Browsers always send Origin; who sends none is no browser, and the rule is not for it. */
@@ -60,7 +59,7 @@ static bool origin_allowed(const struct listener_conf *listener, struct lws *wsi
         if (strcmp(listener->origins[n], "*") == 0 || strcasecmp(listener->origins[n], origin) == 0)
             return true;
     return listener->origin_count == 0 && copy_header(wsi, host, sizeof host, WSI_TOKEN_HOST) &&
-           same_host(origin_host(origin), origin, host);
+           same_host(origin, host);
 }
 
 /* The best of the offered sub-protocols, or NULL. */
@@ -101,8 +100,8 @@ struct refusal upgrade_check(const struct connection *connection, struct lws *ws
         return (struct refusal){HTTP_STATUS_NOT_FOUND, "no WebSocket at this path"};
     if (!copy_header(wsi, version, sizeof version, WSI_TOKEN_VERSION) || strcmp(version, "13") != 0)
         return (struct refusal){426, "Sec-WebSocket-Version must be 13"};
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_KEY) == 0)
-        return (struct refusal){HTTP_STATUS_BAD_REQUEST, "Sec-WebSocket-Key is missing"};
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_KEY) != KEY_LEN)
+        return (struct refusal){HTTP_STATUS_BAD_REQUEST, "Sec-WebSocket-Key must be 16 bytes in base64"};
     if (!origin_allowed(connection->listener, wsi))
         return (struct refusal){HTTP_STATUS_FORBIDDEN, "this Origin is not allowed (conf key: origins)"};
     return check_protocols(wsi);

@@ -79,11 +79,16 @@ static int on_add_headers(const struct connection *connection, struct lws *wsi, 
     return chosen && (!connection->compressed || add_parameters(args)) ? 0 : -1;
 }
 
-static void on_receive(struct connection *connection, struct lws *wsi, struct bytes piece) {
+static void on_receive(struct connection *connection, struct lws *wsi, struct bytes payload) {
+    struct inbound_piece piece = {.payload = payload,
+                                  .first = lws_is_first_fragment(wsi),
+                                  .last = lws_is_final_fragment(wsi),
+                                  .ends_frame = lws_remaining_packet_payload(wsi) == 0,
+                                  .text = !lws_frame_is_binary(wsi),
+                                  .compressed = (lws_get_reserved_bits(wsi) & WSFRAME_COMPRESSED) != 0};
     connection->worker->now_ms = clock_ms();
     if (connection->phase == CONNECTION_OPEN)
-        inbound_take(connection, piece, lws_is_first_fragment(wsi), lws_is_final_fragment(wsi),
-                     !lws_frame_is_binary(wsi), (lws_get_reserved_bits(wsi) & WSFRAME_COMPRESSED) != 0);
+        inbound_take(connection, &piece);
 }
 
 static int websocket_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len) {

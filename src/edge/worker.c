@@ -8,11 +8,11 @@
 
 #include "connection.h"
 #include "deflate.h"
-#include "internal.h"
 #include "stompd/base/clock.h"
 #include "stompd/base/log.h"
 #include "stompd/edge/loop.h"
 #include "transport.h"
+#include "worker_state.h"
 
 /* libwebsockets' buffer for reading, shared by a worker's connections; see websocket.c for why it is this large. */
 #define SERVICE_BUFFER 16384

@@ -19,13 +19,16 @@ struct refused_socket {
     int fd;
 };
 
+#define HTTP_BODY     "this node has as many sockets as it takes: connections\n"
+#define HTTP_BODY_LEN "55"
+_Static_assert(sizeof HTTP_BODY - 1 == 55, "the length that is sent must be the body's");
+
 static const char http_answer[] = "HTTP/1.1 503 Service Unavailable\r\n"
                                   "content-type: text/plain\r\n"
-                                  "content-length: 55\r\n"
+                                  "content-length: " HTTP_BODY_LEN "\r\n"
                                   "retry-after: 5\r\n"
                                   "connection: close\r\n"
-                                  "\r\n"
-                                  "this node has as many sockets as it takes: connections\n";
+                                  "\r\n" HTTP_BODY;
 
 static const char stomp_answer[] = "ERROR\n"
                                    "message:this node has as many sockets as it takes (connections)\n"

@@ -161,7 +161,7 @@ static bool on_commit(struct session *session, struct stomp_frame *frame) {
     bool published = true;
     for (uint32_t n = 0; n < transaction->message_count; n++)
         published = session->env->ops->publish(session, transaction->messages[n]) && published;
-    transaction_abort(&session->transactions, transaction);
+    transaction_end(&session->transactions, transaction);
     return published ? confirm(session, frame) : out_of_memory(session);
 }
 
@@ -169,7 +169,7 @@ static bool on_abort(struct session *session, struct stomp_frame *frame) {
     struct transaction *transaction = need_transaction(session, frame);
     if (!transaction)
         return false;
-    transaction_abort(&session->transactions, transaction);
+    transaction_end(&session->transactions, transaction);
     return confirm(session, frame);
 }
 

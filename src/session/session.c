@@ -297,7 +297,7 @@ void session_stop(struct session *session, enum fault_kind end) {
     session->asking = 0;
     LIST_FOR_EACH (node, &session->subscriptions)
         session->env->ops->unsubscribe(session, CONTAINER_OF(node, struct subscription, in_session));
-    transactions_abort(&session->transactions);
+    transactions_end(&session->transactions);
     list_remove(&session->waiting);
     session->env->ops->ended(session, end == FAULT_NONE ? "" : session->env->fault.message);
     session_wake(session);

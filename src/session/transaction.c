@@ -45,7 +45,7 @@ bool transaction_add(struct transactions *transactions, struct transaction *tran
     return true;
 }
 
-void transaction_abort(struct transactions *transactions, struct transaction *transaction) {
+void transaction_end(struct transactions *transactions, struct transaction *transaction) {
     for (uint32_t n = 0; n < transaction->message_count; n++)
         message_unref(transaction->messages[n]);
     list_remove(&transaction->in_session);
@@ -55,7 +55,7 @@ void transaction_abort(struct transactions *transactions, struct transaction *tr
     free(transaction);
 }
 
-void transactions_abort(struct transactions *transactions) {
+void transactions_end(struct transactions *transactions) {
     LIST_FOR_EACH (node, &transactions->open)
-        transaction_abort(transactions, CONTAINER_OF(node, struct transaction, in_session));
+        transaction_end(transactions, CONTAINER_OF(node, struct transaction, in_session));
 }

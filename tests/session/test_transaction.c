@@ -34,10 +34,10 @@ static void test_open_ones_are_found_by_their_exact_name(void **state) {
     assert_ptr_equal(transactions_find(&transactions, BYTES("")), empty);
     assert_null(transactions_find(&transactions, BYTES("TX")));
     assert_int_equal(transactions.count, 3);
-    transaction_abort(&transactions, one);
+    transaction_end(&transactions, one);
     assert_null(transactions_find(&transactions, BYTES("tx")));
     assert_int_equal(transactions.count, 2);
-    transactions_abort(&transactions);
+    transactions_end(&transactions);
     assert_int_equal(transactions.count, 0);
 }
 
@@ -58,13 +58,13 @@ static void test_messages_are_kept_in_order_with_their_bytes(void **state) {
         assert_ptr_equal(transaction->messages[n], messages[n]);
     assert_int_equal(transaction->bytes, 55);
     assert_int_equal(transactions.bytes, 1055);
-    transaction_abort(&transactions, transaction);
+    transaction_end(&transactions, transaction);
     assert_int_equal(transactions.bytes, 1000);
     for (uint32_t n = 0; n < 10; n++) {
         assert_int_equal(atomic_load(&messages[n]->refs), 1);
         message_unref(messages[n]);
     }
-    transactions_abort(&transactions);
+    transactions_end(&transactions);
     assert_int_equal(transactions.bytes, 0);
 }
 

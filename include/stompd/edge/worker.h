@@ -7,8 +7,6 @@
  *     feed sessions whose input may go on
  *     post what other workers get
  *     flush every session that has something to write, once
- *
- * The public half, for the hub, is above; the half that the files of edge/ share is below.
  */
 #ifndef STOMPD_EDGE_WORKER_H
 #define STOMPD_EDGE_WORKER_H

@@ -41,9 +41,9 @@ MUST_CHECK bool transaction_add(struct transactions *transactions, struct transa
                                 struct message *message);
 
 /* Drops the transaction and what it holds. */
-void transaction_abort(struct transactions *transactions, struct transaction *transaction);
+void transaction_end(struct transactions *transactions, struct transaction *transaction);
 
 /* Drops all. */
-void transactions_abort(struct transactions *transactions);
+void transactions_end(struct transactions *transactions);
 
 #endif

@@ -1,6 +1,6 @@
 /* Private to edge/: the worker as its files see it. */
-#ifndef STOMPD_EDGE_INTERNAL_H
-#define STOMPD_EDGE_INTERNAL_H
+#ifndef STOMPD_EDGE_WORKER_STATE_H
+#define STOMPD_EDGE_WORKER_STATE_H
 
 #include <pthread.h>
 
