@@ -19,7 +19,7 @@ struct connection *connection_new(struct worker *worker, const struct mail_adopt
     if (!connection)
         return NULL;
     connection->worker = worker;
-    connection->listener = adopt->listener;
+    connection->listener = worker->listeners[adopt->listener].conf;
     connection->opened_ms = worker->now_ms;
     memcpy(connection->peer, adopt->peer, sizeof connection->peer);
     list_init(&connection->dirty);

@@ -83,7 +83,7 @@ void connection_make_room(struct session *session);
 void connection_writable(struct connection *connection);
 
 /*
- * WebSocket: the client has sent a close frame (`code`: its first two bytes, or NULL). It is answered with the same
+ * WebSocket: the client has sent a close frame (`code`: its first two bytes, or NULL). It is answered with that
  * code, unless it is the answer to ours; the socket can be closed now.
  */
 void connection_peer_closed(struct connection *connection, const char *code);

@@ -147,13 +147,11 @@ static bool routing_key(struct router *router, const struct session *session, co
     *key = destination->whole;
     if (destination->kind != DESTINATION_USER)
         return true;
-    struct buffer *scratch = &router->env->key;
-    struct bytes who = bytes_of(session->anonymous ? session->id : session->user);
-    scratch->len = 0;
-    if (!buffer_reserve(scratch, destination_user_key(NULL, session->anonymous, who, destination->rest)))
+    bool anonymous = session->user == NULL;
+    struct bytes who = bytes_of(anonymous ? session->id : session->user);
+    if (!destination_user_key_build(&router->env->key, anonymous, who, destination->rest))
         return false;
-    scratch->len = destination_user_key(scratch->data, session->anonymous, who, destination->rest);
-    *key = buffer_bytes(scratch);
+    *key = buffer_bytes(&router->env->key);
     return true;
 }
 
@@ -212,7 +210,7 @@ static bool note_interest(struct router *router, const struct mail_interest *mai
     return false;
 }
 
-void router_on_announce(struct router *router, const struct mail_interest *mail) {
+static void on_announce(struct router *router, const struct mail_interest *mail) {
     struct mail_interest *confirmation = interest_mail(router, MAIL_CONFIRM, mail->kind, mail_key(mail), mail->id);
     if (confirmation && note_interest(router, mail)) {
         mail_batch_add(&router->peers[mail->from].outgoing, &confirmation->mail);
@@ -223,7 +221,7 @@ void router_on_announce(struct router *router, const struct mail_interest *mail)
     free(confirmation);
 }
 
-void router_on_withdraw(struct router *router, const struct mail_interest *mail) {
+static void on_withdraw(struct router *router, const struct mail_interest *mail) {
     struct peer_interest *interest = map_remove(&router->peers[mail->from].interests[mail->kind], mail_key(mail));
     if (!interest)
         return;
@@ -231,7 +229,7 @@ void router_on_withdraw(struct router *router, const struct mail_interest *mail)
     free(interest);
 }
 
-void router_on_confirm(struct router *router, const struct mail_interest *mail) {
+static void on_confirm(struct router *router, const struct mail_interest *mail) {
     struct interest *interest = interests_confirm(&router->interests, mail->kind, mail_key(mail), mail->id);
     if (!interest)
         return;
@@ -293,7 +291,7 @@ bool router_publish(struct router *router, struct message *message) {
     return all;
 }
 
-void router_on_publish(struct router *router, const struct mail_publish *mail) {
+static void on_publish(struct router *router, const struct mail_publish *mail) {
     static struct log_limit limit;
     struct peer *peer = &router->peers[mail->from];
     uint64_t peers; /* the publisher has told the others itself */
@@ -304,7 +302,7 @@ void router_on_publish(struct router *router, const struct mail_publish *mail) {
     message_unref(mail->message);
 }
 
-void router_on_credit(struct router *router, const struct mail_credit *mail) {
+static void on_credit(struct router *router, const struct mail_credit *mail) {
     router->peers[mail->from].unsettled -= mail->bytes;
     if (!router->env->congested)
         return;
@@ -312,4 +310,26 @@ void router_on_credit(struct router *router, const struct mail_credit *mail) {
         if (router->peers[n].unsettled > ROUTER_LOW_WATER)
             return;
     sessions_uncongest(router->env);
+}
+
+bool router_take_mail(struct router *router, const struct mail *mail) {
+    switch ((enum mail_type)mail->type) {
+    case MAIL_PUBLISH:
+        on_publish(router, (const struct mail_publish *)mail);
+        return true;
+    case MAIL_ANNOUNCE:
+        on_announce(router, (const struct mail_interest *)mail);
+        return true;
+    case MAIL_CONFIRM:
+        on_confirm(router, (const struct mail_interest *)mail);
+        return true;
+    case MAIL_WITHDRAW:
+        on_withdraw(router, (const struct mail_interest *)mail);
+        return true;
+    case MAIL_CREDIT:
+        on_credit(router, (const struct mail_credit *)mail);
+        return true;
+    default:
+        return false;
+    }
 }

@@ -165,14 +165,14 @@ static void drain(struct worker *worker, const struct mail_drain *mail) {
 }
 
 static void adopt(struct worker *worker, const struct mail_adopt *mail) {
-    const struct listener *listener = &worker->listeners[mail->listener_index];
+    const struct listener *listener = &worker->listeners[mail->listener];
     struct connection *connection = worker->closing ? NULL : connection_new(worker, mail);
     if (!connection) {
         close(mail->fd);
         worker->released++;
         return;
     }
-    bool websocket = mail->listener->protocol == LISTENER_WS;
+    bool websocket = listener->conf->protocol == LISTENER_WS;
     lws_adopt_desc_t description = {
         .vh = listener->vhost,
         .type = (lws_adoption_type)(LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL | (websocket ? LWS_ADOPT_HTTP : 0)),
@@ -184,6 +184,10 @@ static void adopt(struct worker *worker, const struct mail_adopt *mail) {
 }
 
 static void take_mail(struct worker *worker, struct mail *mail) {
+    if (router_take_mail(&worker->router, mail)) {
+        free(mail);
+        return;
+    }
     switch ((enum mail_type)mail->type) {
     case MAIL_ADOPT:
         adopt(worker, (struct mail_adopt *)mail);
@@ -197,22 +201,7 @@ static void take_mail(struct worker *worker, struct mail *mail) {
     case MAIL_LOGIN:
         connection_logged_in(worker, (struct mail_login *)mail);
         return;
-    case MAIL_PUBLISH:
-        router_on_publish(&worker->router, (struct mail_publish *)mail);
-        break;
-    case MAIL_ANNOUNCE:
-        router_on_announce(&worker->router, (struct mail_interest *)mail);
-        break;
-    case MAIL_CONFIRM:
-        router_on_confirm(&worker->router, (struct mail_interest *)mail);
-        break;
-    case MAIL_WITHDRAW:
-        router_on_withdraw(&worker->router, (struct mail_interest *)mail);
-        break;
-    case MAIL_CREDIT:
-        router_on_credit(&worker->router, (struct mail_credit *)mail);
-        break;
-    case MAIL_RELEASED:
+    default:
         break; /* the hub's */
     }
     free(mail);

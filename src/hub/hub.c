@@ -101,8 +101,7 @@ static void on_accepted(void *arg, int fd, const struct sockaddr *peer) {
         return;
     }
     unsigned worker = least_loaded(hub);
-    *mail =
-        (struct mail_adopt){.mail.type = MAIL_ADOPT, .fd = fd, .listener = conf, .listener_index = listening->index};
+    *mail = (struct mail_adopt){.mail.type = MAIL_ADOPT, .fd = fd, .listener = listening->index};
     peer_address_write(peer, mail->peer, sizeof mail->peer);
     set_socket_options(fd);
     hub->open[worker]++;
@@ -165,15 +164,13 @@ static void on_mail(evutil_socket_t fd, short what, void *arg) {
 
 /* ---- going down ---- */
 
-static void tell_workers(struct hub *hub, bool closing) {
+static void tell_workers(struct hub *hub, bool closing, uint32_t drain_time_ms) {
     for (unsigned n = 0; n < hub->conf->workers; n++) {
         struct mail_drain *mail = malloc(sizeof *mail);
         if (!mail)
             continue; /* the grace time ends it all the same */
-        *mail = (struct mail_drain){.mail.type = MAIL_DRAIN,
-                                    .closing = closing,
-                                    .kind = hub->drain_kind,
-                                    .drain_time_ms = hub->drain_kind == FAULT_RESTART ? hub->conf->drain_time_ms : 0};
+        *mail = (struct mail_drain){
+            .mail.type = MAIL_DRAIN, .closing = closing, .kind = hub->drain_kind, .drain_time_ms = drain_time_ms};
         mailbox_post(hub->mailboxes[n], &mail->mail);
     }
 }
@@ -194,7 +191,7 @@ static void close_sessions(struct hub *hub) {
     uint32_t time_ms = hub->drain_kind == FAULT_RESTART ? hub->conf->drain_time_ms : 0;
     hub->closing = true;
     stop_listening(hub);
-    tell_workers(hub, true);
+    tell_workers(hub, true, time_ms);
     set_drain_timer(hub, time_ms + DRAIN_GRACE_MS);
     log_notice("closing %u sockets over %" PRIu32 " ms", hub->open_total, time_ms);
     end_when_empty(hub);
@@ -233,7 +230,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg) {
     }
     hub->drain_kind = FAULT_RESTART;
     log_notice("SIGTERM: draining, new sockets are served for %" PRIu32 " ms more", hub->conf->notice_time_ms);
-    tell_workers(hub, false);
+    tell_workers(hub, false, 0);
     set_drain_timer(hub, hub->conf->notice_time_ms);
 }
 

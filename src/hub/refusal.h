@@ -1,5 +1,6 @@
 /*
- * Private to hub/: sockets above the connections limit, which are told why and closed without ever reaching a worker.
+ * Private to hub/: sockets above the connections limit, which never reach a worker. They are told why, except over TLS
+ * or when many are being told already; those are just closed.
  */
 #ifndef STOMPD_HUB_REFUSAL_H
 #define STOMPD_HUB_REFUSAL_H

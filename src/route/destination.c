@@ -152,3 +152,11 @@ size_t destination_user_key(char *to, bool anonymous, struct bytes name_or_sessi
     }
     return 1 + name_or_session.len + 1 + rest.len;
 }
+
+bool destination_user_key_build(struct buffer *key, bool anonymous, struct bytes name_or_session, struct bytes rest) {
+    key->len = 0;
+    if (!buffer_reserve(key, destination_user_key(NULL, anonymous, name_or_session, rest)))
+        return false;
+    key->len = destination_user_key(key->data, anonymous, name_or_session, rest);
+    return true;
+}

@@ -62,7 +62,6 @@ bool session_open(struct session *session, const char *user) {
         headers[count++] = (struct stomp_header){BYTES("heart-beat"), bytes_of(beats)};
     if (user)
         headers[count++] = (struct stomp_header){BYTES("user-name"), bytes_of(user)};
-    session->anonymous = user == NULL;
     if (user && !(session->user = strdup(user)))
         return out_of_memory(session);
     session->state = SESSION_OPEN;
@@ -173,7 +172,7 @@ static bool on_abort(struct session *session, struct stomp_frame *frame) {
     return confirm(session, frame);
 }
 
-/* ---- SEND ---- */
+/* ---- destinations ---- */
 
 /* Only what is implemented is accepted: a SEND that went nowhere would be a silent loss. */
 static bool is_served(struct session *session, const struct destination *destination) {
@@ -184,16 +183,7 @@ static bool is_served(struct session *session, const struct destination *destina
                      BYTES_ARG(destination->whole));
 }
 
-static bool set_user_key(struct session *session, const struct destination *destination, bool anonymous,
-                         struct bytes who) {
-    struct buffer *key = &session->env->key;
-    key->len = 0;
-    size_t len = destination_user_key(NULL, anonymous, who, destination->rest);
-    if (!buffer_reserve(key, len))
-        return out_of_memory(session);
-    key->len = destination_user_key(key->data, anonymous, who, destination->rest);
-    return true;
-}
+/* ---- SEND ---- */
 
 /*
  * To a user: /user/NAME/rest reaches all sessions of NAME, with a `session` header that one only. Sessions without a
@@ -206,8 +196,9 @@ static bool address_user(struct session *session, const struct stomp_frame *fram
     bool anonymous = destination->user_len == 0;
     if (anonymous && (!only || only->len == 0))
         return protocol_fault(session, "the user's name is empty and no session header picks a session");
-    if (!set_user_key(session, destination, anonymous, anonymous ? *only : destination_user(destination)))
-        return false;
+    if (!destination_user_key_build(&session->env->key, anonymous, anonymous ? *only : destination_user(destination),
+                                    destination->rest))
+        return out_of_memory(session);
     if (only && !anonymous)
         publication->only = *only;
     publication->key = buffer_bytes(&session->env->key);

@@ -197,25 +197,7 @@ static struct mail *take_oldest(struct mail_batch *queue) {
 
 static void handle(struct sim_worker *worker, struct mail *mail) {
     worker->handled[mail->type]++;
-    switch ((enum mail_type)mail->type) {
-    case MAIL_PUBLISH:
-        router_on_publish(&worker->router, (struct mail_publish *)mail);
-        break;
-    case MAIL_ANNOUNCE:
-        router_on_announce(&worker->router, (struct mail_interest *)mail);
-        break;
-    case MAIL_CONFIRM:
-        router_on_confirm(&worker->router, (struct mail_interest *)mail);
-        break;
-    case MAIL_WITHDRAW:
-        router_on_withdraw(&worker->router, (struct mail_interest *)mail);
-        break;
-    case MAIL_CREDIT:
-        router_on_credit(&worker->router, (struct mail_credit *)mail);
-        break;
-    default:
-        break; /* sender_of() has refused it */
-    }
+    assert_true(router_take_mail(&worker->router, mail));
     free(mail);
 }
 

@@ -107,7 +107,7 @@ static void test_login_answered_at_once_opens_the_session(void **state) {
     client_expect(client, "CONNECTED");
     assert_string_equal(client_header(client, "user-name"), "a:b\\c");
     assert_string_equal(client->session->user, "a:b\\c");
-    assert_false(client->session->anonymous);
+    assert_non_null(client->session->user);
 }
 
 static void test_input_waits_for_the_answer_to_login(void **state) {
@@ -195,7 +195,7 @@ static void test_empty_credentials_are_none(void **state) {
     struct client *client = client_open(host);
     client_send(client, "CONNECT\naccept-version:1.2\nlogin:\npasscode:\n\n");
     client_expect(client, "CONNECTED");
-    assert_true(client->session->anonymous);
+    assert_null(client->session->user);
     assert_int_equal(host->logins, 0);
 }
 

@@ -33,9 +33,8 @@ enum mail_type {
 
 struct mail_adopt {
     struct mail mail;
-    int fd; /* owned */
-    const struct listener_conf *listener;
-    size_t listener_index;
+    int fd;          /* owned */
+    size_t listener; /* its number in the conf file */
     char peer[PEER_ADDRESS_MAX];
 };
 

@@ -52,12 +52,8 @@ MUST_CHECK bool router_subscribe(struct router *router, struct subscription *sub
 void router_unsubscribe(struct router *router, struct subscription *subscription);
 MUST_CHECK bool router_publish(struct router *router, struct message *message);
 
-/* Mail from other workers; the caller frees it. */
-void router_on_publish(struct router *router, const struct mail_publish *mail);
-void router_on_announce(struct router *router, const struct mail_interest *mail);
-void router_on_confirm(struct router *router, const struct mail_interest *mail);
-void router_on_withdraw(struct router *router, const struct mail_interest *mail);
-void router_on_credit(struct router *router, const struct mail_credit *mail);
+/* Acts on mail from another worker, which stays the caller's to free. False: it is none of the router's. */
+MUST_CHECK bool router_take_mail(struct router *router, const struct mail *mail);
 
 /* Posts what the turn has collected for the other workers. */
 void router_post(struct router *router);

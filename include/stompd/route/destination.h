@@ -9,7 +9,7 @@
 #ifndef STOMPD_ROUTE_DESTINATION_H
 #define STOMPD_ROUTE_DESTINATION_H
 
-#include "stompd/base/bytes.h"
+#include "stompd/base/buffer.h"
 #include "stompd/stomp/fault.h"
 
 enum destination_kind {
@@ -70,5 +70,9 @@ MUST_CHECK bool destination_of_subscribe(struct bytes text, struct destination *
  * when `to` is NULL.
  */
 size_t destination_user_key(char *to, bool anonymous, struct bytes name_or_session, struct bytes rest);
+
+/* The same into a buffer, which is overwritten. False when out of memory. */
+MUST_CHECK bool destination_user_key_build(struct buffer *key, bool anonymous, struct bytes name_or_session,
+                                           struct bytes rest);
 
 #endif

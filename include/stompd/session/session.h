@@ -84,9 +84,8 @@ struct session {
     void *transport; /* whoever carries it, for its own use */
     enum session_state state;
     bool woken;
-    bool input_waits; /* took not all input, wants resume */
-    bool overflowed;  /* the outbox limit was hit; session_settle() acts */
-    bool anonymous;
+    bool input_waits;   /* took not all input, wants resume */
+    bool overflowed;    /* the outbox limit was hit; session_settle() acts */
     bool names_version; /* the client sent accept-version, so CONNECTED names the version */
     struct stomp_parser parser;
     enum stomp_version version;
