@@ -22,6 +22,7 @@ const { Daemon } = await import("../tests/system/lib/daemon.mjs");
 const { residentKiB } = await import("../tests/system/lib/process.mjs");
 
 const SESSIONS = Number(options.sessions);
+const BUDGET_KIB = 6; // of a plain build; a session with its TCP and WebSocket state and one subscription
 const AT_A_TIME = 100;
 const ARRIVAL_MS = 60_000;
 const TOPIC = "/topic/idle";
@@ -177,6 +178,9 @@ async function measure(daemon) {
   console.log(`resident memory: ${before} KiB before, ${opened} KiB when all were open (${each(opened)}),`);
   console.log(`${after} KiB after traffic: ${each(after)}`);
   sessions.forEach(({ socket }) => socket.destroy());
+  if ((after - before) / SESSIONS > BUDGET_KIB) {
+    throw new Error(`more than ${BUDGET_KIB} KiB a session`);
+  }
 }
 
 const daemon = await new Daemon({ limits: { connections: SESSIONS + 100 } }).start();

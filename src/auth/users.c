@@ -14,6 +14,8 @@ static struct bytes user_key(const void *entry) {
 
 static void user_free(struct user *user) {
     free(user->name);
+    if (user->secret)
+        explicit_bzero(user->secret, strlen(user->secret));
     free(user->secret);
     free(user);
 }

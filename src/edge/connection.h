@@ -24,10 +24,10 @@ struct connection {
     const struct listener_conf *listener;
     struct lws *wsi;
     struct session *session;
-    struct mail_login *login; /* credentials under check */
-    struct list_node in_worker;
-    struct list_node dirty;
-    struct list_node resuming;
+    struct mail_login *login;   /* credentials under check */
+    struct list_node in_worker; /* worker->connections */
+    struct list_node dirty;     /* worker->dirty: has something to write */
+    struct list_node resuming;  /* worker->resuming: takes input again */
     struct timer timer;
     struct buffer stash; /* input that the session did not take yet */
     struct inbound inbound;
@@ -53,7 +53,7 @@ static inline bool connection_is_websocket(const struct connection *connection) 
 extern const struct session_ops connection_ops;
 
 /* NULL when out of memory. */
-struct connection *connection_new(struct worker *worker, const struct mail_adopt *adopt);
+MUST_CHECK struct connection *connection_new(struct worker *worker, const struct mail_adopt *adopt);
 
 /* Hands the socket to libwebsockets. Afterwards the connection may be gone. */
 void connection_adopt(struct connection *connection, const struct lws_adopt_desc *description);
@@ -65,7 +65,7 @@ void connection_drain(struct connection *connection, uint64_t when_ms);
 void connection_free(struct connection *connection);
 
 /* From here on it speaks STOMP. False when out of memory. */
-bool connection_open(struct connection *connection);
+MUST_CHECK bool connection_open(struct connection *connection);
 
 /* Bytes from the client, writable. */
 void connection_input(struct connection *connection, char *bytes, size_t len);
@@ -92,7 +92,7 @@ void connection_peer_closed(struct connection *connection, const char *code);
 void connection_pause(struct connection *connection, bool paused);
 
 /* Writes a WebSocket ping. False: the socket takes nothing now. */
-bool connection_ping(struct connection *connection);
+MUST_CHECK bool connection_ping(struct connection *connection);
 
 /* Sees to it that the timer fires when the next thing is due. */
 void connection_arm_timer(struct connection *connection);

@@ -17,6 +17,7 @@ struct inflater;
 
 /* A worker's; NULL when out of memory. */
 MUST_CHECK struct compressor *compressor_new(void);
+/* NULL is allowed. */
 void compressor_free(struct compressor *compressor);
 
 /*

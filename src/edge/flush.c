@@ -13,7 +13,7 @@
 
 /* How much is laid out for one write; a single larger frame makes the scratch grow. */
 #define SCRATCH_SIZE (64u << 10)
-#define SCRATCH_KEPT (4 * SCRATCH_SIZE)
+#define SCRATCH_KEPT (256u << 10)
 
 static bool is_choked(struct connection *connection) {
     return lws_partial_buffered(connection->wsi) != 0;

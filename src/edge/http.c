@@ -12,7 +12,7 @@
 #define HEADERS_MAX   1024
 #define FILE_PATH_MAX 1024
 
-/* What some statuses must say beside the usual (RFC 9110: Allow; RFC 6455, section 4.4: the version). */
+/* What some statuses must say besides the usual (RFC 9110: Allow; RFC 6455, section 4.4: the version). */
 static bool add_headers_for(struct lws *wsi, unsigned status, unsigned char **at, unsigned char *end) {
     static const char get[] = "GET, HEAD";
     static const char version[] = "13";

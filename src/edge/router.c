@@ -6,13 +6,13 @@
 
 #include "stompd/base/log.h"
 
-/* A subscriber.kind beside SUBSCRIBER_SESSION: a worker that has announced interest. */
+/* A subscriber.kind besides SUBSCRIBER_SESSION: a worker that has announced interest. */
 #define SUBSCRIBER_PEER 1
 
 /* A worker tells another what it has worked off in such portions: far below the low-water mark, so a pause ends. */
 #define CREDIT_PORTION (1u << 20)
 
-/* What a published message weighs beside its bytes. */
+/* What a published message weighs besides its bytes. */
 #define PUBLISH_OVERHEAD 64
 
 struct peer_interest {

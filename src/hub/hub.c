@@ -23,7 +23,7 @@
 
 #define HELPER_THREADS 2
 
-/* Descriptors beside those of clients: listeners, loops, files being served, the log. */
+/* Descriptors besides those of clients: listeners, loops, files being served, the log. */
 #define DESCRIPTORS_RESERVED 128
 
 /* Sessions that do not go within drain-time are given this long more. */

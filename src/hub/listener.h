@@ -19,6 +19,7 @@ typedef void (*socket_accepted_fn)(void *arg, int fd, const struct sockaddr *pee
 struct socket_listener *listener_new(struct event_base *base, const struct listener_conf *conf,
                                      socket_accepted_fn accepted, void *arg);
 
+/* Accepts from now on. */
 void listener_enable(struct socket_listener *listener);
 
 /* Closes the listening socket: new clients are refused by the kernel. NULL is allowed. */

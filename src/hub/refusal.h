@@ -16,7 +16,9 @@ struct refusals {
     unsigned count;
 };
 
+/* None yet. */
 void refusals_init(struct refusals *refusals, struct event_base *base);
+/* Closes all that linger. */
 void refusals_free(struct refusals *refusals);
 
 /* Takes over the descriptor. */

@@ -361,7 +361,7 @@ uint64_t session_due(const struct session *session) {
 }
 
 static void beat(struct session *session, uint64_t now_ms) {
-    session->wrote_ms = now_ms;
+    session->wrote_ms = now_ms; /* also when frames wait for a choked socket: they are better than a beat behind them */
     if (session->outbox.count == 0 &&
         outbox_push(&session->outbox, &(struct outbox_entry){.message = session->env->beat}))
         session_wake(session);

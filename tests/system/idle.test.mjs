@@ -1,5 +1,5 @@
-// Ten thousand sessions at once: all stay, and one message to all reaches each exactly once. What they cost in memory is
-// a figure, and so is measured by ./dev idle and not judged here.
+// Ten thousand sessions at once: all stay, and one message to all reaches each exactly once, within the
+// memory that a session may cost. (./dev idle does the same for a minute and prints the figures.)
 import { execFile } from "node:child_process";
 import { test } from "node:test";
 import { promisify } from "node:util";

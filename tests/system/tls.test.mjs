@@ -40,6 +40,7 @@ const tls = { "tls-certificate": certificate, "tls-key": key };
 const daemon = useDaemon({
   "listen web": { ...tls, deflate: "yes" },
   "listen plain": tls,
+  limits: { "connect-time": "1m" }, // the slow login may take long on a busy machine
   ...Object.fromEntries(TRANSPORTS.map(({ name }) => [`user slow-${name}`, { password: SLOW_HASH }])),
 });
 

@@ -25,6 +25,7 @@ struct credentials {
 
 /* Borrows the users. NULL when out of memory. */
 MUST_CHECK struct authenticator *authenticator_new(const struct users *users);
+/* Forgets all. NULL is allowed. */
 void authenticator_free(struct authenticator *authenticator);
 
 /* What can be said at once. On VERDICT_SLOW the credentials are filled in for authenticator_check(). Any thread. */

@@ -18,7 +18,9 @@ struct users {
     struct map by_name;
 };
 
+/* No users, and not anonymous. */
 void users_init(struct users *users);
+/* Frees all users, their secrets erased. */
 void users_free(struct users *users);
 
 /*

@@ -11,9 +11,10 @@
 
 struct job {
     struct job *next;
-    void (*run)(struct job *job); /* on a helper thread; owns the job from here on */
-    void (*cancel)(
-        struct job *job); /* instead of run, for jobs still waiting when the pool is freed; frees it or hands it on */
+    /* On a helper thread; owns the job from here on. */
+    void (*run)(struct job *job);
+    /* Instead of run, for jobs still waiting when the pool is freed: frees the job or hands it on. */
+    void (*cancel)(struct job *job);
 };
 
 struct helpers;

@@ -14,6 +14,7 @@ struct list_node {
     struct list_node *prev;
 };
 
+/* An empty list, or a node in no list. */
 static inline void list_init(struct list_node *node) {
     node->next = node->prev = node;
 }
@@ -27,6 +28,7 @@ static inline bool list_is_linked(const struct list_node *node) {
     return node->next != node;
 }
 
+/* Puts a node that is in no list at the end. */
 static inline void list_append(struct list_node *head, struct list_node *node) {
     node->prev = head->prev;
     node->next = head;

@@ -16,6 +16,7 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE, LOG_LEVEL
 /* Lines less important than `least` are dropped. Default: LOG_LEVEL_INFO. Call before threads start. */
 void log_set_level(enum log_level least);
 
+/* Writes one line; printf-like, without a line end. */
 void log_line(enum log_level level, const char *format, ...) PRINTF_LIKE(2, 3);
 
 #define log_error(...)   log_line(LOG_LEVEL_ERROR, __VA_ARGS__)

@@ -28,11 +28,13 @@ struct mail_batch {
     struct mail *oldest;
 };
 
+/* An empty box; `wake` is called with `arg`. */
 void mailbox_init(struct mailbox *mailbox, void (*wake)(void *arg), void *arg);
 
 /* Hands the mail over to the consumer. */
 void mailbox_post(struct mailbox *mailbox, struct mail *mail);
 
+/* Adds at the end. */
 void mail_batch_add(struct mail_batch *batch, struct mail *mail);
 
 /* Hands over all of the batch and empties it; does nothing when it is empty. */

@@ -25,6 +25,7 @@ struct map {
     size_t capacity; /* 0 or a power of two */
 };
 
+/* An empty map, which costs no heap. */
 void map_init(struct map *map, map_key_fn key);
 
 /* Frees the slots, not the entries. */

@@ -25,8 +25,10 @@ struct timer_wheel {
     size_t pending; /* timers set */
 };
 
+/* An empty wheel that begins at now_ms. */
 void timer_wheel_init(struct timer_wheel *wheel, uint64_t now_ms);
 
+/* A timer that is not set. */
 void timer_init(struct timer *timer, void (*fire)(struct timer *timer, uint64_t now_ms));
 
 /* Sets or moves the timer. A due time that has passed fires at the next advance. */

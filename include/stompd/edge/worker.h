@@ -35,6 +35,7 @@ struct worker_conf {
 /* Creates the worker with its context; in the main thread, before any worker runs. NULL: the log says why. */
 MUST_CHECK struct worker *worker_new(const struct worker_conf *conf);
 
+/* Where mail for the worker goes; lives as long as the worker. */
 struct mailbox *worker_mailbox(struct worker *worker);
 
 /* Starts the thread. `mailboxes` are those of all workers, by index. False: the log says why. */

@@ -40,6 +40,7 @@ struct conf {
  */
 MUST_CHECK struct conf *conf_read(const char *file, FILE *faults);
 
+/* NULL is allowed. */
 void conf_free(struct conf *conf);
 
 /* Writes the reference file: every section and key with its help and default. */

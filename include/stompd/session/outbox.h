@@ -24,6 +24,7 @@ struct outbox {
     uint64_t bytes; /* as they will be on the wire, without transport framing */
 };
 
+/* An empty outbox, which costs no heap; `owner` is the worker's slot in messages. */
 void outbox_init(struct outbox *outbox, unsigned owner);
 
 /* Drops all that waits and gives the memory back. */

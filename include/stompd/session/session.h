@@ -39,8 +39,8 @@ struct session_ops {
     /* The outbox is full: write what the socket takes, now. May be called during a trie_match() walk. */
     void (*make_room)(struct session *session);
     /*
-     * The session has become ENDING for the reason in session->end; `why` is the sentence of its ERROR, empty after
-     * DISCONNECT.
+     * The session has become ENDING for the reason in session->end, or is being freed; `why` is the sentence of its
+     * ERROR, empty after DISCONNECT and when it is freed.
      */
     void (*ended)(struct session *session, const char *why);
     /* Input may go on: feed what was kept back. */
@@ -110,6 +110,7 @@ struct session {
 
 /* Prepares an env whose public settings are filled in (ops to owners). False when out of memory. */
 MUST_CHECK bool session_env_init(struct session_env *env);
+/* No session of it may be left. */
 void session_env_free(struct session_env *env);
 
 /* NULL when out of memory. */

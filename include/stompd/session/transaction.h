@@ -28,6 +28,7 @@ struct transactions {
     uint64_t bytes;
 };
 
+/* None open. */
 void transactions_init(struct transactions *transactions);
 
 /* The open transaction with that name, or NULL. */

@@ -6,11 +6,12 @@
 #ifndef STOMPD_STOMP_ESCAPE_H
 #define STOMPD_STOMP_ESCAPE_H
 
+#include "stompd/base/compiler.h"
 #include "stompd/stomp/frame.h"
 #include "stompd/stomp/version.h"
 
 /* Unescapes in place and shortens the value. False on a sequence that is none of \n \c \\ \r. */
-bool stomp_unescape(char *data, size_t *len);
+MUST_CHECK bool stomp_unescape(char *data, size_t *len);
 
 /* Bytes that the text takes when escaped for that version. 1.0: its own length. */
 size_t stomp_escaped_len(struct bytes text, enum stomp_version version);

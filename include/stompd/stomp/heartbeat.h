@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "stompd/base/bytes.h"
+#include "stompd/base/compiler.h"
 
 /* What one side can send and what it wants to receive: the header's `<x>,<y>`. */
 struct heartbeat {
@@ -16,7 +17,7 @@ struct heartbeat {
  * Reads `<x>,<y>`: two non-negative decimal numbers without sign or blanks; larger than 32 bits counts as the largest.
  * False when malformed.
  */
-bool heartbeat_parse(struct bytes value, struct heartbeat *client);
+MUST_CHECK bool heartbeat_parse(struct bytes value, struct heartbeat *client);
 
 /*
  * What the server does: send_ms = max(server sends, client wants) unless either is 0; receive_ms = max(client sends,

@@ -104,6 +104,7 @@ static inline bool stomp_parser_has_frame(const struct stomp_parser *parser) {
     return parser->state == STOMP_PARSER_COMPLETE;
 }
 
+/* Gives its memory back; the parser must be initialised again before use. */
 void stomp_parser_free(struct stomp_parser *parser);
 
 #endif

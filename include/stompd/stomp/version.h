@@ -3,6 +3,7 @@
 #define STOMPD_STOMP_VERSION_H
 
 #include "stompd/base/bytes.h"
+#include "stompd/base/compiler.h"
 
 enum stomp_version { STOMP_1_0, STOMP_1_1, STOMP_1_2 };
 
@@ -16,6 +17,6 @@ const char *stomp_version_name(enum stomp_version version);
  * The highest version in a comma-separated accept-version value that we speak; false when there is none. Blanks around
  * items are ignored.
  */
-bool stomp_negotiate(struct bytes accept_version, enum stomp_version *version);
+MUST_CHECK bool stomp_negotiate(struct bytes accept_version, enum stomp_version *version);
 
 #endif

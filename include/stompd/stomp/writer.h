@@ -23,9 +23,9 @@ struct stomp_publication {
     const struct stomp_header *headers; /* the SEND's; which of them are passed on is stomp_passes_on()'s word */
     size_t header_count;
     struct bytes body;
-    uint8_t route; /* kept with the message for routing: message.h */
-    struct bytes key;
-    struct bytes only;
+    uint8_t route;     /* kept with the message for routing: message.h */
+    struct bytes key;  /* what it is matched by */
+    struct bytes only; /* the id of the one session that may get it; empty: any */
 };
 
 /*
