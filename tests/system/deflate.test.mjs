@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { describe, test } from "node:test";
 
 import { useDaemon } from "./lib/daemon.mjs";
-import { upgrade } from "./lib/http.mjs";
+import { clientFrame, openRawWs, upgrade } from "./lib/http.mjs";
 import { connect, freshTopic, overWebSocket } from "./lib/transports.mjs";
 
 const daemon = useDaemon({
@@ -112,5 +112,15 @@ describe("Compressed sessions", () => {
     const session = await connectDeflated();
     session.send("SEND", { destination: freshTopic() }, Buffer.alloc(64 * 1024 * 1024));
     await session.expectError(/-size/, 1009);
+  });
+
+  test("only a message's first frame may be marked as compressed", async () => {
+    const offer = { "Sec-WebSocket-Extensions": "permessage-deflate" };
+    const connection = await openRawWs(daemon.ports.web, { headers: offer });
+    const [TEXT_BEGINS, CONTINUED_AND_MARKED] = [0x01, 0xc0];
+    connection.write(clientFrame(TEXT_BEGINS, "CONNECT\naccept-version:1.2\n"));
+    connection.write(clientFrame(CONTINUED_AND_MARKED, "\n\0"));
+    assert.ok(await connection.until("only a message's first frame"));
+    await connection.untilClosed();
   });
 });

@@ -124,6 +124,14 @@ describe("At once", { concurrency: true }, () => {
       }));
   }
 
+  test("SIGINT closes WebSockets with 1001", () =>
+    withDaemon({}, async (daemon) => {
+      const session = await connect(daemon, overWebSocket);
+      daemon.kill("SIGINT");
+      await session.expectClose(1001);
+      await daemon.checkExit();
+    }));
+
   test("a second SIGTERM ends it while it is draining", () =>
     withDaemon({ "notice-time": "50ms", "drain-time": "1h" }, async (daemon) => {
       const sessions = await Promise.all(TRANSPORTS.map((transport) => connect(daemon, transport)));

@@ -228,4 +228,11 @@ describe("Server pings over WebSocket", () => {
     await session.request("SEND", { destination: freshTopic() });
     session.drop();
   });
+
+  test("are no heart-beats, which STOMP clients hear of alone", async () => {
+    const session = await connect(pinging, overWebSocket, { "heart-beat": `0,${BEAT_MS}` });
+    await session.waitFor("pings", () => session.pings >= 3);
+    assert.ok(session.beats >= 2, `${session.beats} heart-beats beside ${session.pings} pings`);
+    session.drop();
+  });
 });
