@@ -32,7 +32,8 @@ describe("README.md", () => {
     assert.deepEqual(more, []);
     const page = await connect(daemon, overWebSocket);
     await page.subscribe("/topic/chat.lobby");
-    await run("bash", ["-c", script.replace("61613", String(daemon.ports.plain))]);
+    const { stdout } = await run("bash", ["-c", script.replace("61613", String(daemon.ports.plain))]);
+    assert.match(stdout, /receipt-id:all-taken/);
     assert.equal((await page.expect("MESSAGE")).text, "hello from a shell");
     page.drop();
   });

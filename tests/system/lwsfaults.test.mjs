@@ -216,6 +216,23 @@ describe("A session whose reading is paused by its login", { concurrency: true }
   }
 });
 
+describe("A login that takes longer than connect-time", { concurrency: true }, () => {
+  const hash = `$6$rounds=9000000$saltsaltsalt$${"a".repeat(86)}`; // of no password, and a second's work to find out
+  const hurried = useDaemon({ limits: { "connect-time": "200ms" }, "user slow": { password: hash } });
+
+  for (const transport of TRANSPORTS) {
+    test(`is told so over ${transport.name}, though much input is waiting`, async () => {
+      const session = await transport.open(hurried);
+      const login = { login: "slow", passcode: transport.name };
+      session.sendRaw(encodeFrame("CONNECT", { "accept-version": "1.2", host: "test", ...login }));
+      for (let i = 0; i < 20; i++) {
+        session.sendRaw(encodeFrame("SEND", { destination: freshTopic() }, "x".repeat(8000)));
+      }
+      await session.expectError(/connect-time/, 1008);
+    });
+  }
+});
+
 describe("An idle daemon", () => {
   const idle = useDaemon();
 

@@ -11,7 +11,13 @@ import { connect, freshTopic, overTcp, overWebSocket, TRANSPORTS } from "./lib/t
 // Every negotiated interval is BEAT_MS unless the client asks for a longer one; the server allows three of silence.
 const BEAT_MS = 400;
 
-const daemon = useDaemon();
+const idlers = []; // sessions that are open from the beginning to the end
+const idlersOpened = Date.now();
+const daemon = useDaemon({}, async () => {
+  for (const transport of TRANSPORTS) {
+    idlers.push(await connect(daemon, transport));
+  }
+});
 const beating = useDaemon({ server: { "heart-beat-send": `${BEAT_MS}ms`, "heart-beat-receive": `${BEAT_MS}ms` } });
 
 for (const transport of TRANSPORTS) {
@@ -235,4 +241,12 @@ describe("Server pings over WebSocket", () => {
     assert.ok(session.beats >= 2, `${session.beats} heart-beats beside ${session.pings} pings`);
     session.drop();
   });
+});
+
+test("an idle session outlives the time-outs that its handshake had", async () => {
+  await sleep(Math.max(0, idlersOpened + 13_000 - Date.now()));
+  for (const session of idlers) {
+    await session.request("SEND", { destination: freshTopic() });
+    session.drop();
+  }
 });

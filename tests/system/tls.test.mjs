@@ -7,6 +7,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { after, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { useDaemon } from "./lib/daemon.mjs";
 import { encodeFrame } from "./lib/frame.mjs";
@@ -37,11 +38,20 @@ const ca = fs.readFileSync(certificate);
 const SLOW_HASH = execFileSync("perl", ["-e", 'print crypt("secret", q($6$rounds=6000000$saltsaltsalt$))']).toString();
 
 const tls = { "tls-certificate": certificate, "tls-key": key };
-const daemon = useDaemon({
+const conf = {
   "listen web": { ...tls, deflate: "yes" },
   "listen plain": tls,
   limits: { "connect-time": "1m" }, // the slow login may take long on a busy machine
   ...Object.fromEntries(TRANSPORTS.map(({ name }) => [`user slow-${name}`, { password: SLOW_HASH }])),
+};
+
+const idlers = []; // sessions that are open from the beginning to the end
+const idlersOpened = Date.now();
+const daemon = useDaemon(conf, async () => {
+  for (const transport of TRANSPORTS) {
+    const session = await openTls(transport);
+    idlers.push(await session.connect());
+  }
 });
 
 const openTls = (transport, options = {}) => transport.open(daemon, { ca, ...options });
@@ -138,5 +148,13 @@ describe("What is no TLS", () => {
       await session.connect();
       session.drop();
     });
+  }
+});
+
+test("an idle session outlives the time-outs that its handshake had", async () => {
+  await sleep(Math.max(0, idlersOpened + 13_000 - Date.now()));
+  for (const session of idlers) {
+    await session.request("SEND", { destination: freshTopic() });
+    session.drop();
   }
 });
