@@ -38,7 +38,7 @@ struct connection {
     enum connection_phase phase;
     bool compressed; /* permessage-deflate was negotiated */
     bool paused;     /* its socket is not read */
-    bool served;     /* an HTTP request arrived: libwebsockets' own time-outs hold */
+    bool served;     /* past the handshake: an HTTP request, or the first bytes over TCP, arrived */
     char peer[PEER_ADDRESS_MAX];
 };
 

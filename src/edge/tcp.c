@@ -5,6 +5,15 @@
 
 #define RX_BUFFER 16384
 
+static void on_receive(struct connection *connection, struct lws *wsi, char *bytes, size_t len) {
+    /* libwebsockets times the TLS handshake and forgets to stop once it is over; connect-time is ours. */
+    if (!connection->served)
+        lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
+    connection->served = true;
+    connection->worker->now_ms = clock_ms();
+    connection_input(connection, bytes, len);
+}
+
 static int tcp_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len) {
     struct connection *connection = lws_get_opaque_user_data(wsi);
     (void)user;
@@ -15,8 +24,7 @@ static int tcp_callback(struct lws *wsi, enum lws_callback_reasons reason, void 
     case LWS_CALLBACK_RAW_ADOPT:
         return connection_open(connection) ? 0 : -1;
     case LWS_CALLBACK_RAW_RX:
-        connection->worker->now_ms = clock_ms();
-        connection_input(connection, in, len);
+        on_receive(connection, wsi, in, len);
         return 0;
     case LWS_CALLBACK_RAW_WRITEABLE:
         connection_writable(connection);

@@ -13,7 +13,8 @@ import { connect, overWebSocket } from "./lib/transports.mjs";
 
 const run = promisify(execFile);
 const readme = await fs.readFile("README.md", "utf8");
-const blocks = (language) => [...readme.matchAll(new RegExp("^```" + language + "\\n(.*?)^```", "gms"))].map(([, text]) => text);
+const blocks = (language) =>
+  [...readme.matchAll(new RegExp("^```" + language + "\\n(.*?)^```", "gms"))].map(([, text]) => text);
 
 describe("README.md", () => {
   const daemon = useDaemon();
@@ -41,7 +42,9 @@ describe("README.md", () => {
 
 test("every name in docs/architecture.md is one in the code", async () => {
   const text = await fs.readFile("docs/architecture.md", "utf8");
-  const { stdout: code } = await run("sh", ["-c", "cat src/*.c src/*/*.[ch] include/stompd/*/*.h"], { maxBuffer: 1 << 24 });
+  const { stdout: code } = await run("sh", ["-c", "cat src/*.c src/*/*.[ch] include/stompd/*/*.h"], {
+    maxBuffer: 1 << 24,
+  });
   const { stdout: files } = await run("sh", ["-c", "ls src/*/* include/stompd/*/*"]);
   const names = [...text.matchAll(/`([^`]+)`/g)].map(([, name]) => name);
   const unknown = names.filter((name) => (name.includes("/") ? !files.includes(name) : !code.includes(name)));

@@ -3,41 +3,21 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import fs from "node:fs";
-import os from "node:os";
-import path from "node:path";
-import { after, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { useCertificate } from "./lib/certificate.mjs";
 import { useDaemon } from "./lib/daemon.mjs";
 import { encodeFrame } from "./lib/frame.mjs";
 import { RawConnection, requestText, upgradeHeaders } from "./lib/http.mjs";
 import { threadTicks } from "./lib/process.mjs";
 import { freshTopic, TRANSPORTS } from "./lib/transports.mjs";
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), "stompd-tls-"));
-after(() => fs.rmSync(folder, { recursive: true }));
-const [certificate, key] = ["certificate.pem", "key.pem"].map((name) => path.join(folder, name));
-execFileSync(
-  "openssl",
-  ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"].concat([
-    "-subj",
-    "/CN=test",
-    "-addext",
-    "subjectAltName=IP:127.0.0.1",
-    "-keyout",
-    key,
-    "-out",
-    certificate,
-  ]),
-  { stdio: "pipe" },
-);
-const ca = fs.readFileSync(certificate);
+const { conf: tls, ca } = useCertificate();
 
 /** A crypt(3) hash that takes about a second to check, so that a login waits that long. */
 const SLOW_HASH = execFileSync("perl", ["-e", 'print crypt("secret", q($6$rounds=6000000$saltsaltsalt$))']).toString();
 
-const tls = { "tls-certificate": certificate, "tls-key": key };
 const conf = {
   "listen web": { ...tls, deflate: "yes" },
   "listen plain": tls,
@@ -148,6 +128,23 @@ describe("What is no TLS", () => {
       await session.connect();
       session.drop();
     });
+  }
+});
+
+describe("A TLS handshake that is never finished", { concurrency: true }, () => {
+  const hurried = useDaemon({ ...conf, limits: { "connect-time": "500ms" } });
+  const starts = [
+    ["silence", ""],
+    ["half a ClientHello", Buffer.from([0x16, 3, 1, 2, 0, 1, 0])],
+  ];
+  for (const listener of ["web", "plain"]) {
+    for (const [what, bytes] of starts) {
+      test(`${what} on the listener ${listener} is cut by connect-time`, async () => {
+        const connection = new RawConnection(hurried.ports[listener]);
+        connection.write(bytes);
+        await connection.untilClosed();
+      });
+    }
   }
 });
 

@@ -86,7 +86,7 @@ describe("Patterns", () => {
   });
 
   for (const transport of TRANSPORTS) {
-    test(`subscriptions that come and go are seen by destinations that were matched before, over ${transport.name}`, async () => {
+    test(`destinations that were matched before see what is added and removed, over ${transport.name}`, async () => {
       const session = await connect(daemon, transport);
       const root = freshTopic();
       const receivers = async () => {

@@ -145,8 +145,8 @@ export function answers(port) {
 }
 
 /**
- * A daemon that is there while the tests of the file, or of the surrounding describe(), run. What must be done once it has
- * started belongs into `prepare`: Node runs several before() of one file at the same time.
+ * A daemon that is there while the tests of the file, or of the surrounding describe(), run. What must be done once it
+ * has started belongs into `prepare`: Node runs several before() of one file at the same time.
  */
 export function useDaemon(conf, prepare = () => {}) {
   const daemon = new Daemon(conf);
