@@ -166,12 +166,18 @@ static uint64_t earlier(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
+/* A handshake has connect-time; an HTTP request, its body and its response have as long as a frame. */
+static uint64_t opening_due(const struct connection *connection) {
+    const struct session_limits *limits = connection->worker->conf.limits;
+    return connection->opened_ms + (connection->served ? limits->frame_time_ms : limits->connect_time_ms);
+}
+
 static uint64_t connection_due(const struct connection *connection) {
     uint64_t due = connection->drain_ms > 0 ? connection->drain_ms : UINT64_MAX;
     if (connection->linger_ms > 0)
         return connection->linger_ms;
-    if (connection->phase == CONNECTION_OPENING && !connection->served)
-        due = earlier(due, connection->opened_ms + connection->worker->conf.limits->connect_time_ms);
+    if (connection->phase == CONNECTION_OPENING)
+        due = earlier(due, opening_due(connection));
     if (connection->phase == CONNECTION_OPEN)
         due = earlier(earlier(due, message_due(connection)),
                       earlier(session_due(connection->session), ping_due(connection)));

@@ -31,7 +31,7 @@ struct connection {
     struct timer timer;
     struct buffer stash; /* input that the session did not take yet */
     struct inbound inbound;
-    uint64_t opened_ms;
+    uint64_t opened_ms; /* the socket, or its latest HTTP request */
     uint64_t pinged_ms; /* the last WebSocket ping */
     uint64_t drain_ms;  /* when it is to go because the node does; 0: not asked */
     uint64_t linger_ms; /* when a closing connection is given up; 0: not closing */

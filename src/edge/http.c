@@ -82,6 +82,7 @@ int http_request(struct connection *connection, struct lws *wsi, struct bytes ta
     const char *path = target.data;
     bool get = lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) > 0;
     connection->served = true;
+    connection->opened_ms = connection->worker->now_ms;
     if (!get && lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI) == 0)
         return http_reply(wsi, HTTP_STATUS_METHOD_NOT_ALLOWED, "only GET and HEAD are possible here");
     if (strlen(path) != target.len)

@@ -56,37 +56,53 @@ static bool create_context(struct worker *worker) {
     return worker->context != NULL;
 }
 
-static bool create_listener(struct worker *worker, struct listener *listener) {
+/* TLS needs large receive buffers (websocket.c says why). */
+static bool needs_large_buffers(const struct worker *worker) {
+    for (size_t n = 0; n < worker->conf.listener_count; n++)
+        if (worker->conf.listeners[n].protocol == LISTENER_WS && worker->conf.listeners[n].tls_certificate)
+            return true;
+    return false;
+}
+
+static struct lws_vhost *create_vhost(struct worker *worker, const struct lws_protocols *protocols,
+                                      const struct listener_conf *tls) {
     static const lws_retry_bo_t no_validity_timer = {0};
-    const struct listener_conf *conf = listener->conf;
-    bool websocket = conf->protocol == LISTENER_WS;
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
-        .vhost_name = conf->name,
-        .protocols = websocket ? websocket_protocols(conf->tls_certificate != NULL) : tcp_protocols(),
-        .extensions = conf->deflate ? websocket_extensions() : NULL,
-        .ssl_cert_filepath = conf->tls_certificate,
-        .ssl_private_key_filepath = conf->tls_key,
-        .options = conf->tls_certificate ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0,
+        .vhost_name = "stompd",
+        .protocols = protocols,
+        .extensions = websocket_extensions(),
+        .ssl_cert_filepath = tls ? tls->tls_certificate : NULL,
+        .ssl_private_key_filepath = tls ? tls->tls_key : NULL,
+        .options = tls && tls->tls_certificate ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0,
         .alpn = "http/1.1",
         .keepalive_timeout = HTTP_KEEPALIVE_S,
         .timeout_secs = HTTP_TIMEOUT_S,
         .retry_and_idle_policy = &no_validity_timer,
     };
-    listener->vhost = lws_create_vhost(worker->context, &info);
-    if (!listener->vhost)
-        log_error("listen %s: its certificate or key can't be used", conf->name);
-    return listener->vhost != NULL;
+    return lws_create_vhost(worker->context, &info);
 }
 
+/*
+ * A client's Host header or TLS server name makes libwebsockets look for another vhost; on adopted sockets it then
+ * takes the first one, whatever the name. So the first one is made to suit every socket: WebSocket protocols with
+ * buffers that are large enough for all, and no certificate, so that each listener keeps its own. What else differs
+ * between listeners is decided by connection->listener.
+ */
 static bool create_listeners(struct worker *worker) {
+    const struct lws_protocols *websocket = websocket_protocols(needs_large_buffers(worker));
     worker->listeners = calloc(worker->conf.listener_count, sizeof *worker->listeners);
-    if (!worker->listeners)
+    if (!worker->listeners || !create_vhost(worker, websocket, NULL))
         return false;
     for (size_t n = 0; n < worker->conf.listener_count; n++) {
-        worker->listeners[n].conf = &worker->conf.listeners[n];
-        if (!create_listener(worker, &worker->listeners[n]))
+        struct listener *listener = &worker->listeners[n];
+        listener->conf = &worker->conf.listeners[n];
+        listener->vhost =
+            create_vhost(worker, listener->conf->protocol == LISTENER_WS ? websocket : tcp_protocols(), listener->conf);
+        if (!listener->vhost) {
+            log_error("listen %s: its certificate or key can't be used", listener->conf->name);
             return false;
+        }
     }
     return true;
 }

@@ -171,7 +171,9 @@ static void test_the_length_of_a_destination_is_bounded(void **state) {
     assert_refused_bytes(destination_of_subscribe, longer, "too long", "/queue/aaa");
 }
 
-/* A walk stays at every `**`, for all patterns of all sessions: what one session may ask for must stay cheap for all. */
+/*
+ * A walk stays at every `**`, for all patterns of all sessions: what one session may ask for must stay cheap for all.
+ */
 static void test_the_double_wildcards_of_a_pattern_are_bounded(void **state) {
     (void)state;
     char text[1000];

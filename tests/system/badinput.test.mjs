@@ -148,6 +148,12 @@ describe("Broken WebSocket framing", { concurrency: true }, () => {
 });
 
 describe("What is never finished", { concurrency: true }, () => {
+  test("an HTTP request whose body never comes is cut by frame-time", async () => {
+    const connection = new RawConnection(daemon.ports.web);
+    connection.write("POST /x HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\n");
+    assert.match(await connection.untilClosed(), /^HTTP\/1.1 405 /);
+  });
+
   for (const transport of TRANSPORTS) {
     test(`a client that says nothing over ${transport.name} is cut by connect-time`, async () => {
       const session = await transport.open(daemon);

@@ -126,7 +126,10 @@ void session_free(struct session *session);
  */
 size_t session_input(struct session *session, char *bytes, size_t len, uint64_t now_ms);
 
-/* The transport has handed frames of this session to the socket. What STOMP clients never see, such as pings, does not count. */
+/*
+ * The transport has handed frames of this session to the socket. What STOMP clients never see, such as pings, does not
+ * count.
+ */
 void session_wrote(struct session *session, uint64_t now_ms);
 
 /* The client gave a sign of life outside STOMP (a WebSocket pong). */
