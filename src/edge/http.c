@@ -27,6 +27,18 @@ static bool add_headers_for(struct lws *wsi, unsigned status, unsigned char **at
     return true;
 }
 
+/*
+ * No request here needs a body. libwebsockets 4.1 loops for ever when one is pipelined behind another request, so a
+ * request with a body is answered and its connection closed.
+ */
+bool http_has_body(struct lws *wsi) {
+    char len[2];
+    int copied = lws_hdr_copy(wsi, len, sizeof len, WSI_TOKEN_HTTP_CONTENT_LENGTH);
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0)
+        return true;
+    return copied < 0 || (copied == 1 && len[0] != '0');
+}
+
 int http_reply(struct lws *wsi, unsigned status, const char *text) {
     unsigned char headers[LWS_PRE + HEADERS_MAX];
     unsigned char body[LWS_PRE + BODY_MAX];
@@ -39,7 +51,7 @@ int http_reply(struct lws *wsi, unsigned status, const char *text) {
     bool head = lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI) > 0;
     if (!head && lws_write(wsi, body + LWS_PRE, (size_t)len, LWS_WRITE_HTTP_FINAL) != len)
         return -1;
-    return lws_http_transaction_completed(wsi) ? -1 : 0;
+    return http_has_body(wsi) || lws_http_transaction_completed(wsi) ? -1 : 0;
 }
 
 /* No segment may lead out of the folder, and hidden files stay hidden. */
@@ -85,6 +97,8 @@ int http_request(struct connection *connection, struct lws *wsi, struct bytes ta
     connection->opened_ms = connection->worker->now_ms;
     if (!get && lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI) == 0)
         return http_reply(wsi, HTTP_STATUS_METHOD_NOT_ALLOWED, "only GET and HEAD are possible here");
+    if (http_has_body(wsi))
+        return http_reply(wsi, HTTP_STATUS_BAD_REQUEST, "no request body is taken here");
     if (strlen(path) != target.len)
         return http_reply(wsi, HTTP_STATUS_BAD_REQUEST, "a NUL in the path");
     if (strcmp(path, "/healthz") == 0)

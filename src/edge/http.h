@@ -7,6 +7,9 @@
 
 #include "connection.h"
 
+/* Whether the request announces a body. */
+bool http_has_body(struct lws *wsi);
+
 /* Answers with a status and a line of text. Returns what a libwebsockets callback has to return. */
 int http_reply(struct lws *wsi, unsigned status, const char *text);
 

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "http.h"
+
 /* libwebsockets copies the list into 128 bytes; a longer one would end in a silent hang-up. */
 #define PROTOCOL_LIST_MAX 127
 /* 16 bytes in base64 (RFC 6455, section 4.1). */
@@ -94,6 +96,8 @@ struct refusal upgrade_check(const struct connection *connection, struct lws *ws
     char version[8];
     if (strcasecmp(protocol, "websocket") != 0)
         return (struct refusal){HTTP_STATUS_BAD_REQUEST, "only an upgrade to websocket is possible"};
+    if (http_has_body(wsi))
+        return (struct refusal){HTTP_STATUS_BAD_REQUEST, "no request body is taken here"};
     if (lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) == 0)
         return (struct refusal){HTTP_STATUS_METHOD_NOT_ALLOWED, "an upgrade needs the method GET"};
     if (!copy_header(wsi, path, sizeof path, WSI_TOKEN_GET_URI) || !upgrade_path_exists(connection->listener, path))

@@ -119,6 +119,32 @@ describe("The upgrade request", () => {
   });
 });
 
+// libwebsockets loops for ever on some of these; that the witness is still served shows that this one does not.
+describe("HTTP request bodies", () => {
+  const request = (line, body = "", headers = "") => `${line} HTTP/1.1\r\nHost: test\r\n${headers}\r\n${body}`;
+  const withBody = (line, body, length = body.length) => request(line, body, `Content-Length: ${length}\r\n`);
+  const healthz = request("GET /healthz");
+  const chunked = request("POST /x", "5\r\nhello\r\n0\r\n\r\n", "Transfer-Encoding: chunked\r\n");
+  const cases = [
+    ["behind another request", healthz + withBody("POST /x", "hello")],
+    ["incomplete behind another request", healthz + withBody("POST /x", "he", 5)],
+    ["of a GET behind another request", healthz + withBody("GET /healthz", "hello")],
+    ["of two GETs", withBody("GET /healthz", "hello").repeat(2)],
+    ["of a HEAD behind another request", healthz + withBody("HEAD /index.html", "hello")],
+    ["of a PUT behind another request", healthz + withBody("PUT /x", "hello")],
+    ["of a negative length", healthz + withBody("POST /x", "he", -5)],
+    ["of a huge length", healthz + withBody("POST /x", "he", "99999999999999999999")],
+    ["in chunks, twice", chunked.repeat(2)],
+  ];
+  for (const [what, text] of cases) {
+    test(`${what} end the connection`, async () => {
+      const connection = new RawConnection(daemon.ports.web);
+      connection.write(text);
+      assert.match(await connection.untilClosed(), /^HTTP\/1.1 /);
+    });
+  }
+});
+
 describe("WebSocket frames", () => {
   const openLoggedIn = async () => {
     const connection = await openRawWs(daemon.ports.web);
