@@ -9,7 +9,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define REFUSALS_MAX   256
+#include "stompd/base/clock.h"
+
+#define REFUSALS_MAX   64 /* below the hub's reserve of descriptors */
 #define REFUSAL_TIME_S 2
 
 struct refused_socket {
@@ -17,6 +19,7 @@ struct refused_socket {
     struct list_node node;
     struct event *event;
     int fd;
+    uint64_t until_ms; /* also for a client that goes on sending */
 };
 
 #define HTTP_BODY     "this node has as many sockets as it takes: connections\n"
@@ -54,16 +57,17 @@ void refusals_free(struct refusals *refusals) {
 
 static void on_readable(evutil_socket_t fd, short what, void *arg) {
     char dropped[4096];
-    if ((what & EV_READ) != 0 && recv(fd, dropped, sizeof dropped, 0) > 0)
+    struct refused_socket *refused = arg;
+    if ((what & EV_READ) != 0 && clock_ms() < refused->until_ms && recv(fd, dropped, sizeof dropped, 0) > 0)
         return;
-    refused_socket_free(arg);
+    refused_socket_free(refused);
 }
 
 static struct refused_socket *refused_socket_new(struct refusals *refusals, int fd) {
     struct refused_socket *refused = calloc(1, sizeof *refused);
     if (!refused)
         return NULL;
-    *refused = (struct refused_socket){.refusals = refusals, .fd = fd};
+    *refused = (struct refused_socket){.refusals = refusals, .fd = fd, .until_ms = clock_ms() + REFUSAL_TIME_S * 1000};
     refused->event = event_new(refusals->base, fd, EV_READ | EV_PERSIST, on_readable, refused);
     if (!refused->event) {
         free(refused);
