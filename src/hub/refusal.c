@@ -11,8 +11,8 @@
 
 #include "stompd/base/clock.h"
 
-#define REFUSALS_MAX   64 /* below the hub's reserve of descriptors */
-#define REFUSAL_TIME_S 2
+#define REFUSALS_MAX    64 /* below the hub's reserve of descriptors */
+#define REFUSAL_TIME_MS 2000
 
 struct refused_socket {
     struct refusals *refusals;
@@ -67,7 +67,7 @@ static struct refused_socket *refused_socket_new(struct refusals *refusals, int 
     struct refused_socket *refused = calloc(1, sizeof *refused);
     if (!refused)
         return NULL;
-    *refused = (struct refused_socket){.refusals = refusals, .fd = fd, .until_ms = clock_ms() + REFUSAL_TIME_S * 1000};
+    *refused = (struct refused_socket){.refusals = refusals, .fd = fd, .until_ms = clock_ms() + REFUSAL_TIME_MS};
     refused->event = event_new(refusals->base, fd, EV_READ | EV_PERSIST, on_readable, refused);
     if (!refused->event) {
         free(refused);
@@ -79,7 +79,7 @@ static struct refused_socket *refused_socket_new(struct refusals *refusals, int 
 }
 
 void refuse(struct refusals *refusals, int fd, const struct listener_conf *listener) {
-    struct timeval time = {REFUSAL_TIME_S, 0};
+    struct timeval time = {REFUSAL_TIME_MS / 1000, 0};
     bool websocket = listener->protocol == LISTENER_WS;
     const char *answer = websocket ? http_answer : stomp_answer;
     size_t len = websocket ? sizeof http_answer - 1 : sizeof stomp_answer; /* the NUL ends a STOMP frame */
