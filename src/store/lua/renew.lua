@@ -1,0 +1,22 @@
+-- Renews the entry of a boot among the nodes, and tells all entries as they are then.
+--
+-- KEYS: nodes. ARGV: node, boot, the count of renewals that the entry gets.
+-- An entry is "<boot> <renewals>", or "<boot> dead" once the boot is fenced. One that is neither counts as none. The
+-- count never goes back: a renewal that a broken link left behind may be carried out after those of the next link.
+-- Answers { 0 done | 1 it had no entry, or a fenced one, and has a new one | 2 another boot holds the name, all entries }.
+local entry = redis.call('HGET', KEYS[1], ARGV[1])
+local boot, state
+if entry then
+    boot, state = entry:match('^(%S+) (%w+)$')
+end
+if boot and state ~= 'dead' and not state:match('^%d+$') then
+    boot = nil
+end
+if boot and boot ~= ARGV[2] then
+    return { 2, redis.call('HGETALL', KEYS[1]) }
+end
+local alive = boot and state ~= 'dead'
+if not alive or tonumber(state) < tonumber(ARGV[3]) then
+    redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3])
+end
+return { alive and 0 or 1, redis.call('HGETALL', KEYS[1]) }
