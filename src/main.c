@@ -17,11 +17,11 @@ static int usage(FILE *out, int status) {
     return status;
 }
 
-static int run(const struct conf *conf) {
+static int run(const struct conf *conf, const char *file) {
     log_set_level(conf->log_level);
     if (conf->users.by_name.count == 0 && !conf->users.anonymous)
         log_notice("nobody can log in: the conf file has no [user NAME] and not anonymous = yes");
-    struct hub *hub = hub_new(conf);
+    struct hub *hub = hub_new(conf, file);
     bool ran = hub && hub_run(hub);
     hub_free(hub);
     return ran ? EXIT_SUCCESS : EXIT_FAILURE;
@@ -57,7 +57,7 @@ int main(int argc, char **argv) {
     struct conf *conf = conf_read(file, stderr);
     if (!conf)
         return EXIT_FAILURE;
-    int status = check ? EXIT_SUCCESS : run(conf);
+    int status = check ? EXIT_SUCCESS : run(conf, file);
     conf_free(conf);
     return status;
 }

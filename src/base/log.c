@@ -1,6 +1,6 @@
 /*
  * The log. A line is put together on the stack and leaves in one write(2), so threads need no lock; the least level is
- * all that they share, and it is set before they start.
+ * all that they share.
  */
 #include "stompd/base/log.h"
 
@@ -33,10 +33,14 @@ static const struct {
     [LOG_LEVEL_INFO] = {"info", 6},   [LOG_LEVEL_DEBUG] = {"debug", 7},
 };
 
-static enum log_level least_level = LOG_LEVEL_INFO;
+static _Atomic enum log_level least_level = LOG_LEVEL_INFO;
 
 void log_set_level(enum log_level least) {
-    least_level = least;
+    atomic_store_explicit(&least_level, least, memory_order_relaxed);
+}
+
+static bool is_dropped(enum log_level level) {
+    return level > atomic_load_explicit(&least_level, memory_order_relaxed);
 }
 
 /* The stream's device and inode are compared because a child may inherit the variable with another standard error. */
@@ -125,7 +129,7 @@ PRINTF_LIKE(3, 0) static void write_line(enum log_level level, unsigned left_out
 }
 
 void log_line(enum log_level level, const char *format, ...) {
-    if (level > least_level)
+    if (is_dropped(level))
         return;
     va_list values;
     va_start(values, format);
@@ -150,7 +154,7 @@ static bool limit_admits(struct log_limit *limit, uint64_t now_ms, unsigned *lef
 
 void log_limited(struct log_limit *limit, enum log_level level, const char *format, ...) {
     unsigned left_out;
-    if (level > least_level || !limit_admits(limit, clock_ms(), &left_out))
+    if (is_dropped(level) || !limit_admits(limit, clock_ms(), &left_out))
         return;
     va_list values;
     va_start(values, format);

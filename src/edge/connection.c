@@ -19,12 +19,14 @@ struct connection *connection_new(struct worker *worker, const struct mail_adopt
     if (!connection)
         return NULL;
     connection->worker = worker;
-    connection->listener = worker->listeners[adopt->listener].conf;
+    connection->listener = &worker->listeners[adopt->listener].conf;
     connection->opened_ms = worker->now_ms;
     memcpy(connection->peer, adopt->peer, sizeof connection->peer);
     list_init(&connection->dirty);
     list_init(&connection->resuming);
     list_append(&worker->connections, &connection->in_worker);
+    counter_add(&worker->counters.connections[connection->listener->protocol], 1);
+    counter_add(&worker->counters.adopted[connection->listener->protocol], 1);
     timer_init(&connection->timer, on_timer);
     connection_arm_timer(connection);
     return connection;
@@ -40,10 +42,12 @@ void connection_free(struct connection *connection) {
     }
     if (worker->adopting == connection)
         worker->adopting = NULL;
+    free(connection->leave);
     timer_cancel(&worker->timers, &connection->timer);
     list_remove(&connection->dirty);
     list_remove(&connection->resuming);
     list_remove(&connection->in_worker);
+    counter_subtract(&worker->counters.connections[connection->listener->protocol], 1);
     buffer_free(&connection->stash);
     inbound_free(connection);
     worker->released++;
@@ -108,7 +112,7 @@ static void feed(struct connection *connection, char *bytes, size_t len) {
 
 /* libwebsockets hands over what it had read before the pause, and decompressing can make much of it. */
 static void keep_for_later(struct connection *connection, const char *bytes, size_t len) {
-    if (connection->stash.len + len > STASH_FRAMES * connection->worker->conf.limits->frames.frame_size)
+    if (connection->stash.len + len > STASH_FRAMES * connection->worker->limits.frames.frame_size)
         session_end(connection->session, FAULT_SIZE, "too much was sent behind a frame that has to wait (frame-size)",
                     true);
     else if (!buffer_append(&connection->stash, bytes, len))
@@ -118,6 +122,7 @@ static void keep_for_later(struct connection *connection, const char *bytes, siz
 void connection_input(struct connection *connection, char *bytes, size_t len) {
     if (connection->phase != CONNECTION_OPEN || len == 0)
         return;
+    counter_add(&connection->worker->counters.received_bytes, len);
     if (connection->session->input_waits)
         keep_for_later(connection, bytes, len);
     else
@@ -137,14 +142,14 @@ void connection_resume(struct connection *connection) {
 
 /* A silent WebSocket client is pinged, early enough for its pong to count as a sign of life. */
 static uint64_t ping_interval(const struct connection *connection) {
-    uint64_t interval = connection->worker->conf.ping_time_ms;
+    uint64_t interval = connection->worker->settings->ping_time_ms;
     uint64_t expected = connection->session->heartbeat.receive_ms;
     return expected > 0 && expected * 3 / 2 < interval ? expected * 3 / 2 : interval;
 }
 
 static bool is_pinged(const struct connection *connection) {
     return connection->phase == CONNECTION_OPEN && connection_is_websocket(connection) && !connection->paused &&
-           connection->worker->conf.ping_time_ms > 0;
+           connection->worker->settings->ping_time_ms > 0;
 }
 
 static uint64_t ping_due(const struct connection *connection) {
@@ -159,7 +164,7 @@ static uint64_t ping_due(const struct connection *connection) {
 static uint64_t message_due(const struct connection *connection) {
     if (!connection->inbound.inflater || connection->paused)
         return UINT64_MAX;
-    return connection->inbound.began_ms + connection->worker->conf.limits->frame_time_ms;
+    return connection->inbound.began_ms + connection->worker->limits.frame_time_ms;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b) {
@@ -168,7 +173,7 @@ static uint64_t earlier(uint64_t a, uint64_t b) {
 
 /* A handshake has connect-time; an HTTP request, its body and its response have as long as a frame. */
 static uint64_t opening_due(const struct connection *connection) {
-    const struct session_limits *limits = connection->worker->conf.limits;
+    const struct session_limits *limits = &connection->worker->limits;
     return connection->opened_ms + (connection->served ? limits->frame_time_ms : limits->connect_time_ms);
 }
 
@@ -196,7 +201,7 @@ void connection_arm_timer(struct connection *connection) {
 static void ping_or_give_up(struct connection *connection, uint64_t now_ms) {
     bool unanswered = connection->pinged_ms > connection->session->heard_ms;
     if (unanswered && connection->session->heartbeat.receive_ms == 0)
-        session_end(connection->session, FAULT_POLICY, "no answer to a ping", true);
+        session_end(connection->session, FAULT_SILENT, "no answer to a ping", true);
     else if (connection_ping(connection))
         connection->pinged_ms = now_ms;
 }
@@ -229,7 +234,7 @@ static bool act_on_time(struct connection *connection, uint64_t now_ms) {
     } else {
         session_tick(connection->session, now_ms);
         if (message_due(connection) <= now_ms)
-            session_end(connection->session, FAULT_POLICY, "a WebSocket message took longer than frame-time", true);
+            session_end(connection->session, FAULT_LATE, "a WebSocket message took longer than frame-time", true);
         if (connection->session->state != SESSION_ENDING && ping_due(connection) <= now_ms)
             ping_or_give_up(connection, now_ms);
     }
@@ -254,10 +259,41 @@ static void on_wake(struct session *session) {
         list_append(&connection->worker->dirty, &connection->dirty);
 }
 
+static struct mail_session *session_mail(const struct session *session, bool open) {
+    size_t id_len = strlen(session->id);
+    size_t user_len = strlen(session->user);
+    struct mail_session *mail = malloc(sizeof *mail + id_len + user_len);
+    if (!mail)
+        return NULL;
+    *mail = (struct mail_session){.mail.type = MAIL_SESSION, .open = open, .id_len = id_len, .user_len = user_len};
+    memcpy(mail->text, session->id, id_len);
+    memcpy(mail->text + id_len, session->user, user_len);
+    return mail;
+}
+
+/* The registry learns of sessions that have a user. */
+static bool on_opened(struct session *session) {
+    struct connection *connection = connection_of(session);
+    struct mail_session *enter = session->user ? session_mail(session, true) : NULL;
+    if (!session->user)
+        return true;
+    connection->leave = session_mail(session, false);
+    if (!enter || !connection->leave) {
+        free(enter);
+        return false; /* without an `enter`, a `leave` that on_ended() sends does no harm */
+    }
+    mail_batch_add(&connection->worker->to_hub, &enter->mail);
+    return true;
+}
+
 static void on_ended(struct session *session, const char *why) {
     static struct log_limit limit;
-    if (session->end != FAULT_NONE && session->end != FAULT_RESTART && session->end != FAULT_SHUTDOWN)
-        log_limited(&limit, LOG_LEVEL_INFO, "%s: session %s (%s) ended: %s", connection_of(session)->peer, session->id,
+    struct connection *connection = connection_of(session);
+    if (connection->leave)
+        mail_batch_add(&connection->worker->to_hub, &connection->leave->mail);
+    connection->leave = NULL;
+    if (why[0] != '\0' && session->end != FAULT_RESTART && session->end != FAULT_SHUTDOWN)
+        log_limited(&limit, LOG_LEVEL_INFO, "%s: session %s (%s) ended: %s", connection->peer, session->id,
                     session->user ? session->user : "no user", why);
 }
 
@@ -284,6 +320,7 @@ static bool on_publish(struct session *session, struct message *message) {
 const struct session_ops connection_ops = {
     .wake = on_wake,
     .make_room = connection_make_room,
+    .opened = on_opened,
     .ended = on_ended,
     .resume = on_resume,
     .log_in = connection_log_in,

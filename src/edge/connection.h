@@ -25,6 +25,7 @@ struct connection {
     struct lws *wsi;
     struct session *session;
     struct mail_login *login;   /* credentials under check */
+    struct mail_session *leave; /* tells the hub that the user's session is gone; ready, so that it can't fail */
     struct list_node in_worker; /* worker->connections */
     struct list_node dirty;     /* worker->dirty: has something to write */
     struct list_node resuming;  /* worker->resuming: takes input again */

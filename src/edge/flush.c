@@ -56,6 +56,7 @@ static char *lay_out(const struct connection *connection, const struct outbox_en
 
 /* Lays as many frames as fit into the scratch. False: out of memory for a large one. */
 static bool fill_scratch(struct connection *connection) {
+    uint64_t messages = 0;
     struct outbox *outbox = &connection->session->outbox;
     struct buffer *scratch = &connection->worker->scratch;
     const struct outbox_entry *entry;
@@ -67,12 +68,16 @@ static bool fill_scratch(struct connection *connection) {
         if (!buffer_reserve(scratch, size > SCRATCH_SIZE ? size : SCRATCH_SIZE - scratch->len))
             return false;
         scratch->len = (size_t)(lay_out(connection, entry, scratch->data + scratch->len) - scratch->data);
+        messages += entry->subscription != NULL;
         outbox_pop(outbox);
     }
+    counter_add(&connection->worker->counters.written, messages);
     return true;
 }
 
 static bool write_raw(struct connection *connection, char *bytes, size_t len) {
+    counter_add(&connection->worker->counters.writes, 1);
+    counter_add(&connection->worker->counters.sent_bytes, len);
     if (lws_write(connection->wsi, (unsigned char *)bytes, len, LWS_WRITE_RAW) >= (int)len)
         return true;
     connection_kill(connection);
@@ -133,6 +138,11 @@ static int close_code(const struct connection *connection) {
     case FAULT_ENCODING:
         return LWS_CLOSE_STATUS_INVALID_PAYLOAD;
     case FAULT_POLICY:
+    case FAULT_LOGIN:
+    case FAULT_SLOW:
+    case FAULT_SILENT:
+    case FAULT_LATE:
+    case FAULT_PAUSED:
         return LWS_CLOSE_STATUS_POLICY_VIOLATION;
     case FAULT_SIZE:
         return LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE;
@@ -140,6 +150,7 @@ static int close_code(const struct connection *connection) {
         return 1012; /* "Service Restart", which libwebsockets does not name */
     case FAULT_SHUTDOWN:
         return LWS_CLOSE_STATUS_GOINGAWAY;
+    case FAULT_GONE:
     case FAULT_INTERNAL:
         break;
     }

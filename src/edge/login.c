@@ -12,7 +12,7 @@ static void check_credentials(struct job *job) {
     if (mail->abandoned)
         credentials_free(&mail->credentials);
     else
-        mail->accepted = authenticator_check(mail->authenticator, &mail->credentials, clock_ms());
+        mail->accepted = authenticator_check(mail->settings->authenticator, &mail->credentials, clock_ms());
     mailbox_post(mail->reply, &mail->mail);
 }
 
@@ -34,7 +34,7 @@ static void log_in_by_helper(struct connection *connection, const struct credent
     }
     *mail = (struct mail_login){.mail.type = MAIL_LOGIN,
                                 .job = {.run = check_credentials, .cancel = cancel_login},
-                                .authenticator = worker->conf.authenticator,
+                                .settings = settings_ref(worker->settings),
                                 .reply = &worker->mailbox,
                                 .connection = connection,
                                 .credentials = *credentials};
@@ -46,9 +46,9 @@ void connection_log_in(struct session *session, struct bytes login, struct bytes
     struct connection *connection = session->transport;
     struct worker *worker = connection->worker;
     struct credentials credentials;
-    switch (authenticator_try(worker->conf.authenticator, login, passcode, &credentials)) {
+    switch (authenticator_try(worker->settings->authenticator, login, passcode, &credentials)) {
     case VERDICT_ACCEPTED: {
-        const struct user *user = users_find(worker->conf.users, login);
+        const struct user *user = users_find(worker->settings->users, login);
         session_logged_in(session, user->name, worker->now_ms);
         break;
     }
@@ -74,5 +74,6 @@ void connection_logged_in(struct worker *worker, struct mail_login *mail) {
         session_logged_in(connection->session, mail->accepted ? mail->credentials.user->name : NULL, worker->now_ms);
         connection_arm_timer(connection);
     }
+    settings_unref(mail->settings);
     free(mail);
 }

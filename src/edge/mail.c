@@ -14,8 +14,12 @@ void mail_discard_all(struct mail *mail) {
         case MAIL_PUBLISH:
             message_unref(((struct mail_publish *)mail)->message);
             break;
+        case MAIL_SETTINGS:
+            settings_unref(((struct mail_settings *)mail)->settings);
+            break;
         case MAIL_LOGIN:
             credentials_free(&((struct mail_login *)mail)->credentials);
+            settings_unref(((struct mail_login *)mail)->settings);
             break;
         default:
             break;

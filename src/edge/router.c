@@ -27,24 +27,29 @@ static struct bytes peer_interest_key(const void *entry) {
     return (struct bytes){interest->key, interest->key_len};
 }
 
-static uint64_t publish_cost(const struct message *message) {
+uint64_t router_cost(const struct message *message) {
     return message_size(message) + PUBLISH_OVERHEAD;
 }
 
+static unsigned peer_count(const struct router *router) {
+    return router->count + router->hub;
+}
+
 bool router_init(struct router *router, struct session_env *env, unsigned index, unsigned count,
-                 struct mailbox *const *mailboxes) {
-    *router = (struct router){.env = env, .index = index, .count = count};
-    router->peers = calloc(count, sizeof *router->peers);
+                 struct mailbox *const *mailboxes, struct mailbox *hub) {
+    *router = (struct router){.env = env, .index = index, .count = count, .hub = hub ? 1 : 0};
+    env->away = hub != NULL;
+    router->peers = calloc(count + 1, sizeof *router->peers);
     router->topics = trie_new();
     router->users = trie_new();
     if (!router->peers || !router->topics || !router->users)
         return false;
-    for (unsigned n = 0; n < count; n++) {
-        router->peers[n].mailbox = n == index ? NULL : mailboxes[n];
+    for (unsigned n = 0; n < peer_count(router); n++) {
+        router->peers[n].mailbox = n == count ? hub : n == index ? NULL : mailboxes[n];
         for (int kind = INTEREST_EXACT; kind <= INTEREST_USER; kind++)
             map_init(&router->peers[n].interests[kind], peer_interest_key);
     }
-    interests_init(&router->interests, count - 1);
+    interests_init(&router->interests, count - 1, hub != NULL);
     return true;
 }
 
@@ -65,7 +70,7 @@ static void forget_peer(struct router *router, struct peer *peer) {
 }
 
 void router_free(struct router *router) {
-    for (unsigned n = 0; router->peers && n < router->count; n++) {
+    for (unsigned n = 0; router->peers && n < peer_count(router); n++) {
         forget_peer(router, &router->peers[n]);
         mail_discard_all(router->peers[n].outgoing.newest);
     }
@@ -94,9 +99,9 @@ static struct bytes mail_key(const struct mail_interest *mail) {
     return (struct bytes){mail->key, mail->key_len};
 }
 
-/* The same mail to every other worker. False when memory ran out before all had it. */
+/* The same mail to every peer. False when memory ran out before all had it. */
 static bool tell_peers(struct router *router, enum mail_type type, const struct interest *interest) {
-    for (unsigned n = 0; n < router->count; n++) {
+    for (unsigned n = 0; n < peer_count(router); n++) {
         if (n == router->index)
             continue;
         struct mail_interest *mail = interest_mail(router, type, interest->kind, interest_key(interest), interest->id);
@@ -118,7 +123,7 @@ static void give_credit(struct router *router, struct peer *peer) {
 }
 
 void router_post(struct router *router) {
-    for (unsigned n = 0; n < router->count; n++) {
+    for (unsigned n = 0; n < peer_count(router); n++) {
         if (n == router->index)
             continue;
         give_credit(router, &router->peers[n]);
@@ -166,6 +171,7 @@ bool router_subscribe(struct router *router, struct subscription *subscription, 
         return false;
     if (first && !tell_peers(router, MAIL_ANNOUNCE, subscription->interest))
         return false;
+    subscription->known = interest_is_known(subscription->interest);
     subscription->live = interest_is_live(subscription->interest);
     if (!subscription->live)
         list_append(&subscription->interest->waiting, &subscription->waiting);
@@ -180,7 +186,7 @@ void router_unsubscribe(struct router *router, struct subscription *subscription
     list_remove(&subscription->waiting);
     subscription->interest = NULL;
     if (interest->holders == 1 && !tell_peers(router, MAIL_WITHDRAW, interest))
-        log_warning("out of memory: other workers go on sending what nobody here wants");
+        log_warning("out of memory: others go on sending what nobody here wants");
     interests_release(&router->interests, interest);
 }
 
@@ -230,8 +236,16 @@ static void on_withdraw(struct router *router, const struct mail_interest *mail)
 }
 
 static void on_confirm(struct router *router, const struct mail_interest *mail) {
-    struct interest *interest = interests_confirm(&router->interests, mail->kind, mail_key(mail), mail->id);
+    struct interest *interest =
+        interests_confirm(&router->interests, mail->kind, mail_key(mail), mail->id, mail->from == router->count);
     if (!interest)
+        return;
+    LIST_FOR_EACH (node, &interest->waiting) {
+        struct subscription *subscription = CONTAINER_OF(node, struct subscription, waiting);
+        if (!subscription->known)
+            session_subscription_known(subscription);
+    }
+    if (!interest_is_live(interest))
         return;
     /* A head of our own: a session that fails here may drop its last subscription, and the interest goes with it. */
     struct list_node waiting;
@@ -274,9 +288,11 @@ static bool publish_to_peer(struct router *router, struct peer *peer, struct mes
         return false;
     *mail = (struct mail_publish){.mail.type = MAIL_PUBLISH, .from = router->index, .message = message_ref(message)};
     mail_batch_add(&peer->outgoing, &mail->mail);
-    peer->unsettled += publish_cost(message);
-    if (peer->unsettled > ROUTER_HIGH_WATER)
+    peer->unsettled += router_cost(message);
+    if (peer->unsettled > ROUTER_HIGH_WATER && !router->env->congested) {
         router->env->congested = true;
+        counter_add(&router->env->counters.congestions, 1);
+    }
     return true;
 }
 
@@ -288,6 +304,8 @@ bool router_publish(struct router *router, struct message *message) {
     for (unsigned n = 0; peers != 0; n++, peers >>= 1)
         if ((peers & 1) != 0 && !publish_to_peer(router, &router->peers[n], message))
             all = false;
+    if (router->hub && !publish_to_peer(router, &router->peers[router->count], message))
+        all = false;
     return all;
 }
 
@@ -297,8 +315,8 @@ static void on_publish(struct router *router, const struct mail_publish *mail) {
     uint64_t peers; /* the publisher has told the others itself */
     if (!deliver_here(router, mail->message, &peers))
         log_limited(&limit, LOG_LEVEL_ERROR,
-                    "out of memory: a message of another worker is lost for this one's sessions");
-    peer->owed += publish_cost(mail->message);
+                    "out of memory: a message that was sent elsewhere is lost for a worker's sessions");
+    peer->owed += router_cost(mail->message);
     message_unref(mail->message);
 }
 
@@ -306,10 +324,16 @@ static void on_credit(struct router *router, const struct mail_credit *mail) {
     router->peers[mail->from].unsettled -= mail->bytes;
     if (!router->env->congested)
         return;
-    for (unsigned n = 0; n < router->count; n++)
+    for (unsigned n = 0; n < peer_count(router); n++)
         if (router->peers[n].unsettled > ROUTER_LOW_WATER)
             return;
-    sessions_uncongest(router->env);
+    router->env->congested = false;
+    sessions_go_on(router->env);
+}
+
+static void on_cluster(struct router *router, const struct mail_cluster *mail) {
+    router->env->away = mail->away;
+    sessions_go_on(router->env);
 }
 
 bool router_take_mail(struct router *router, const struct mail *mail) {
@@ -328,6 +352,9 @@ bool router_take_mail(struct router *router, const struct mail *mail) {
         return true;
     case MAIL_CREDIT:
         on_credit(router, (const struct mail_credit *)mail);
+        return true;
+    case MAIL_CLUSTER:
+        on_cluster(router, (const struct mail_cluster *)mail);
         return true;
     default:
         return false;

@@ -16,7 +16,8 @@ static void on_receive(struct connection *connection, struct lws *wsi, char *byt
 
 static int tcp_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len) {
     struct connection *connection = lws_get_opaque_user_data(wsi);
-    (void)user;
+    if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS)
+        listener_has_tls(in, user);
     if (!connection)
         return 0; /* libwebsockets' own, not an adopted socket */
     connection->wsi = wsi;

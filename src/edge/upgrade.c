@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "forwarded.h"
 #include "http.h"
 
 /* libwebsockets copies the list into 128 bytes; a longer one would end in a silent hang-up. */
@@ -13,6 +14,8 @@
 #define KEY_LEN 24
 
 #define HEADER_MAX 512
+/* As much as all headers together may have, so that no length hides what proxies have added. */
+#define FORWARDED_MAX 16384
 
 static const char *const protocols[] = {"v12.stomp", "v11.stomp", "v10.stomp"}; /* best first */
 #define PROTOCOL_LEN 9
@@ -109,6 +112,19 @@ struct refusal upgrade_check(const struct connection *connection, struct lws *ws
     if (!origin_allowed(connection->listener, wsi))
         return (struct refusal){HTTP_STATUS_FORBIDDEN, "this Origin is not allowed (conf key: origins)"};
     return check_protocols(wsi);
+}
+
+void upgrade_learn_peer(struct connection *connection, struct lws *wsi) {
+    char value[FORWARDED_MAX];
+    struct ip_address peer;
+    struct ip_address client;
+    _Static_assert(sizeof connection->peer >= IP_ADDRESS_TEXT_SIZE, "an address must fit");
+    if (connection->listener->trusted_proxy_count == 0 || !ip_address_parse(bytes_of(connection->peer), &peer) ||
+        !forwarded_is_trusted(connection->listener, &peer) ||
+        !copy_header(wsi, value, sizeof value, WSI_TOKEN_X_FORWARDED_FOR))
+        return;
+    if (forwarded_client(connection->listener, bytes_of(value), &client))
+        ip_address_write(&client, connection->peer);
 }
 
 /* The last one: the buffer may hold older text in front of the response, such as the request itself. */

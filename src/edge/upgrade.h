@@ -19,6 +19,12 @@ struct refusal {
  */
 struct refusal upgrade_check(const struct connection *connection, struct lws *wsi, const char *protocol);
 
+/*
+ * Where the connection comes from a trusted proxy, its peer is from now on the client that X-Forwarded-For names. For a
+ * request that is taken, and so the connection's last: a proxy may send requests of several clients over one.
+ */
+void upgrade_learn_peer(struct connection *connection, struct lws *wsi);
+
 /* Whether the listener takes upgrades at that path. */
 bool upgrade_path_exists(const struct listener_conf *listener, const char *path);
 

@@ -28,8 +28,10 @@ static int on_established(struct connection *connection) {
 
 static int on_confirm_upgrade(struct connection *connection, struct lws *wsi, const char *protocol) {
     struct refusal refusal = upgrade_check(connection, wsi, protocol);
-    if (refusal.status == 0)
+    if (refusal.status == 0) {
+        upgrade_learn_peer(connection, wsi);
         return 0;
+    }
     connection->served = true;
     return http_reply(wsi, refusal.status, refusal.why) < 0 ? -1 : 1;
 }
@@ -93,6 +95,8 @@ static void on_receive(struct connection *connection, struct lws *wsi, struct by
 
 static int websocket_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len) {
     struct connection *connection = lws_get_opaque_user_data(wsi);
+    if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS)
+        listener_has_tls(in, user);
     if (!connection)
         return 0; /* libwebsockets' own, not an adopted socket */
     connection->wsi = wsi;

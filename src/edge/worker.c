@@ -26,6 +26,7 @@
 static void on_tick(void *arg) {
     struct worker *worker = arg;
     worker->now_ms = clock_ms();
+    lag_tick(&worker->counters.lag, worker->now_ms);
     timer_wheel_advance(&worker->timers, worker->now_ms);
 }
 
@@ -58,18 +59,26 @@ static bool create_context(struct worker *worker) {
 
 /* TLS needs large receive buffers (websocket.c says why). */
 static bool needs_large_buffers(const struct worker *worker) {
-    for (size_t n = 0; n < worker->conf.listener_count; n++)
-        if (worker->conf.listeners[n].protocol == LISTENER_WS && worker->conf.listeners[n].tls_certificate)
+    for (size_t n = 0; n < worker->settings->listener_count; n++)
+        if (worker->settings->listeners[n].protocol == LISTENER_WS && worker->settings->listeners[n].tls_certificate)
             return true;
     return false;
 }
 
+void listener_has_tls(struct lws_vhost *vhost, struct ssl_ctx_st *tls) {
+    struct listener *listener = lws_vhost_user(vhost);
+    listener->tls = tls;
+}
+
+/* `listener` is NULL for the first. */
 static struct lws_vhost *create_vhost(struct worker *worker, const struct lws_protocols *protocols,
-                                      const struct listener_conf *tls) {
+                                      struct listener *listener) {
     static const lws_retry_bo_t no_validity_timer = {0};
+    const struct listener_conf *tls = listener ? &listener->conf : NULL;
     struct lws_context_creation_info info = {
         .port = CONTEXT_PORT_NO_LISTEN_SERVER,
         .vhost_name = "stompd",
+        .user = listener,
         .protocols = protocols,
         .extensions = websocket_extensions(),
         .ssl_cert_filepath = tls ? tls->tls_certificate : NULL,
@@ -91,16 +100,16 @@ static struct lws_vhost *create_vhost(struct worker *worker, const struct lws_pr
  */
 static bool create_listeners(struct worker *worker) {
     const struct lws_protocols *websocket = websocket_protocols(needs_large_buffers(worker));
-    worker->listeners = calloc(worker->conf.listener_count, sizeof *worker->listeners);
+    worker->listeners = calloc(worker->settings->listener_count, sizeof *worker->listeners);
     if (!worker->listeners || !create_vhost(worker, websocket, NULL))
         return false;
-    for (size_t n = 0; n < worker->conf.listener_count; n++) {
+    for (size_t n = 0; n < worker->settings->listener_count; n++) {
         struct listener *listener = &worker->listeners[n];
-        listener->conf = &worker->conf.listeners[n];
+        listener->conf = worker->settings->listeners[n];
         listener->vhost =
-            create_vhost(worker, listener->conf->protocol == LISTENER_WS ? websocket : tcp_protocols(), listener->conf);
+            create_vhost(worker, listener->conf.protocol == LISTENER_WS ? websocket : tcp_protocols(), listener);
         if (!listener->vhost) {
-            log_error("listen %s: its certificate or key can't be used", listener->conf->name);
+            log_error("listen %s: its certificate or key can't be used", listener->conf.name);
             return false;
         }
     }
@@ -113,8 +122,8 @@ static bool create_parts(struct worker *worker) {
         return false;
     mailbox_init(&worker->mailbox, loop_wake, worker->loop);
     worker->env = (struct session_env){.ops = &connection_ops,
-                                       .limits = worker->conf.limits,
-                                       .anonymous = worker->conf.users->anonymous,
+                                       .limits = &worker->limits,
+                                       .anonymous = worker->settings->users->anonymous,
                                        .boot = worker->conf.boot,
                                        .boot_id = worker->conf.boot_id,
                                        .owner = worker->conf.index,
@@ -127,11 +136,14 @@ struct worker *worker_new(const struct worker_conf *conf) {
     struct worker *worker = calloc(1, sizeof *worker);
     if (worker) {
         worker->conf = *conf;
+        worker->settings = settings_ref(conf->settings);
+        worker->limits = *conf->settings->limits;
         worker->now_ms = clock_ms();
         list_init(&worker->connections);
         list_init(&worker->dirty);
         list_init(&worker->resuming);
         timer_wheel_init(&worker->timers, worker->now_ms);
+        lag_init(&worker->counters.lag, TIMER_TICK_MS);
         if (create_parts(worker))
             return worker;
     }
@@ -144,11 +156,20 @@ struct mailbox *worker_mailbox(struct worker *worker) {
     return &worker->mailbox;
 }
 
+const struct session_counters *worker_session_counters(const struct worker *worker) {
+    return &worker->env.counters;
+}
+
+const struct worker_counters *worker_counters(const struct worker *worker) {
+    return &worker->counters;
+}
+
 void worker_free(struct worker *worker) {
     if (!worker)
         return;
     loop_free(worker->loop, worker->context); /* closes the connections, and so the sessions */
     mail_discard_all(mailbox_take(&worker->mailbox));
+    mail_discard_all(worker->to_hub.newest);
     router_free(&worker->router);
     session_env_free(&worker->env);
     compressor_free(worker->compressor);
@@ -156,6 +177,7 @@ void worker_free(struct worker *worker) {
     buffer_free(&worker->plain);
     buffer_free(&worker->packed);
     free(worker->listeners);
+    settings_unref(worker->settings);
     free(worker);
 }
 
@@ -180,6 +202,40 @@ static void drain(struct worker *worker, const struct mail_drain *mail) {
         close_sessions(worker, mail->drain_time_ms);
 }
 
+/* New connections show the new certificates. */
+static void install_certificates(struct worker *worker) {
+    for (size_t n = 0; n < worker->settings->listener_count; n++) {
+        struct listener *listener = &worker->listeners[n];
+        const struct certificate *certificate = worker->settings->certificates[n];
+        if (listener->tls && certificate && !certificate_install(certificate, listener->tls))
+            log_error("listen %s: worker %u is out of memory and keeps its certificate", listener->conf.name,
+                      worker->conf.index);
+    }
+}
+
+/* Times that have become shorter are due earlier than the timers say. */
+static void rearm_timers(struct worker *worker) {
+    LIST_FOR_EACH (node, &worker->connections)
+        connection_arm_timer(CONTAINER_OF(node, struct connection, in_worker));
+}
+
+/* Takes the reference. Sessions and connections point to copies, whose addresses stay. */
+static void take_settings(struct worker *worker, struct settings *settings) {
+    if (!session_env_fit(&worker->env, settings->limits->frames.headers)) {
+        log_error("worker %u is out of memory and keeps the conf that it has", worker->conf.index);
+        settings_unref(settings);
+        return;
+    }
+    settings_unref(worker->settings);
+    worker->settings = settings;
+    worker->limits = *settings->limits;
+    worker->env.anonymous = settings->users->anonymous;
+    for (size_t n = 0; n < settings->listener_count; n++)
+        worker->listeners[n].conf = settings->listeners[n];
+    install_certificates(worker);
+    rearm_timers(worker);
+}
+
 static void adopt(struct worker *worker, const struct mail_adopt *mail) {
     const struct listener *listener = &worker->listeners[mail->listener];
     struct connection *connection = worker->closing ? NULL : connection_new(worker, mail);
@@ -188,7 +244,7 @@ static void adopt(struct worker *worker, const struct mail_adopt *mail) {
         worker->released++;
         return;
     }
-    bool websocket = listener->conf->protocol == LISTENER_WS;
+    bool websocket = listener->conf.protocol == LISTENER_WS;
     lws_adopt_desc_t description = {
         .vh = listener->vhost,
         .type = (lws_adoption_type)(LWS_ADOPT_SOCKET | LWS_ADOPT_ALLOW_SSL | (websocket ? LWS_ADOPT_HTTP : 0)),
@@ -210,6 +266,9 @@ static void take_mail(struct worker *worker, struct mail *mail) {
         break;
     case MAIL_DRAIN:
         drain(worker, (struct mail_drain *)mail);
+        break;
+    case MAIL_SETTINGS:
+        take_settings(worker, ((struct mail_settings *)mail)->settings);
         break;
     case MAIL_STOP:
         worker->stopping = true;
@@ -246,13 +305,21 @@ static void flush_all(struct worker *worker) {
         connection_flush(CONTAINER_OF(node, struct connection, dirty));
 }
 
-static void report_released(struct worker *worker) {
+static void post_to_hub(struct worker *worker) {
     struct mail_released *mail = worker->released > 0 ? malloc(sizeof *mail) : NULL;
-    if (!mail)
-        return;
-    *mail = (struct mail_released){.mail.type = MAIL_RELEASED, .from = worker->conf.index, .count = worker->released};
-    worker->released = 0;
-    mailbox_post(worker->conf.hub, &mail->mail);
+    if (mail) {
+        *mail =
+            (struct mail_released){.mail.type = MAIL_RELEASED, .from = worker->conf.index, .count = worker->released};
+        worker->released = 0;
+        mail_batch_add(&worker->to_hub, &mail->mail);
+    }
+    mailbox_post_batch(worker->conf.hub, &worker->to_hub);
+}
+
+static void count_turn(struct worker *worker) {
+    counter_add(&worker->counters.turns, 1);
+    counter_set(&worker->counters.turned_ms, worker->now_ms);
+    counter_set(&worker->counters.congested, worker->env.congested);
 }
 
 static void *run(void *arg) {
@@ -264,16 +331,19 @@ static void *run(void *arg) {
         resume_all(worker);
         router_post(&worker->router);
         flush_all(worker);
-        report_released(worker);
+        post_to_hub(worker);
         if (worker->kick)
             lws_cancel_service(worker->context);
         worker->kick = false;
+        count_turn(worker);
     }
     return NULL;
 }
 
 bool worker_start(struct worker *worker, struct mailbox *const *mailboxes) {
-    if (!router_init(&worker->router, &worker->env, worker->conf.index, worker->conf.count, mailboxes) ||
+    counter_set(&worker->counters.turned_ms, clock_ms());
+    if (!router_init(&worker->router, &worker->env, worker->conf.index, worker->conf.count, mailboxes,
+                     worker->conf.cluster ? worker->conf.hub : NULL) ||
         pthread_create(&worker->thread, NULL, run, worker) != 0) {
         log_error("worker %u can't be started", worker->conf.index);
         return false;

@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "stompd/base/timer.h"
+#include "stompd/edge/counters.h"
 #include "stompd/edge/router.h"
 #include "stompd/edge/worker.h"
 
@@ -13,18 +14,25 @@ struct connection;
 struct lws_context;
 struct lws_vhost;
 struct loop;
+struct ssl_ctx_st;
 
 /* A [listen] section as one worker serves it. */
 struct listener {
-    const struct listener_conf *conf;
+    struct listener_conf conf; /* as in the settings, at an address that stays */
     struct lws_vhost *vhost;
+    struct ssl_ctx_st *tls; /* the vhost's; NULL: no TLS */
 };
+
+/* libwebsockets has set up TLS for a vhost that was created for a listener. */
+void listener_has_tls(struct lws_vhost *vhost, struct ssl_ctx_st *tls);
 
 struct worker {
     struct worker_conf conf;
+    struct settings *settings;    /* one reference */
+    struct session_limits limits; /* as in the settings, at an address that stays */
     struct loop *loop;
     struct lws_context *context;
-    struct listener *listeners; /* [conf.listener_count] */
+    struct listener *listeners; /* [settings->listener_count] */
     struct mailbox mailbox;
     struct session_env env;
     struct router router;
@@ -36,8 +44,10 @@ struct worker {
     struct compressor *compressor; /* for permessage-deflate, with its scratch */
     struct buffer plain;
     struct buffer packed;
-    uint64_t now_ms;             /* of this turn */
+    uint64_t now_ms; /* of this turn */
+    struct worker_counters counters;
     unsigned released;           /* sockets closed in this turn */
+    struct mail_batch to_hub;    /* posted at the end of the turn */
     struct connection *adopting; /* while libwebsockets takes a socket over */
     bool draining;               /* /healthz says so */
     bool closing;                /* the sessions are being closed */

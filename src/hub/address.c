@@ -53,3 +53,16 @@ bool address_parse(const char *text, struct sockaddr_storage *address, socklen_t
     host[host_len - 1] = '\0';
     return parse_ipv6(host + 1, port, address, len);
 }
+
+static bool is_loopback_ipv4(struct in_addr address) {
+    return ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
+bool address_is_loopback(const struct sockaddr_storage *address) {
+    if (address->ss_family == AF_INET)
+        return is_loopback_ipv4(((const struct sockaddr_in *)address)->sin_addr);
+    const struct in6_addr *ipv6 = &((const struct sockaddr_in6 *)address)->sin6_addr;
+    struct in_addr mapped;
+    memcpy(&mapped, &ipv6->s6_addr[12], sizeof mapped);
+    return IN6_IS_ADDR_LOOPBACK(ipv6) || (IN6_IS_ADDR_V4MAPPED(ipv6) && is_loopback_ipv4(mapped));
+}

@@ -16,4 +16,7 @@
  */
 MUST_CHECK bool address_parse(const char *text, struct sockaddr_storage *address, socklen_t *len);
 
+/* Whether only this machine can reach the address. */
+bool address_is_loopback(const struct sockaddr_storage *address);
+
 #endif

@@ -10,23 +10,23 @@
 #include "conf_reader.h"
 #include "conf_types.h"
 
-static void listener_conf_free(struct listener_conf *listener) {
-    free(listener->name);
-    free(listener->bind);
-    conf_list_free(listener->paths, listener->path_count);
-    conf_list_free(listener->origins, listener->origin_count);
-    free(listener->files);
-    free(listener->tls_certificate);
-    free(listener->tls_key);
+static void cluster_settings_free(struct cluster_settings *cluster) {
+    if (cluster->redis)
+        redis_address_free(cluster->redis);
+    free(cluster->redis);
+    free(cluster->password_file);
+    free(cluster->prefix);
+    free(cluster->registry_prefix);
 }
 
 void conf_free(struct conf *conf) {
     if (!conf)
         return;
-    for (size_t i = 0; i < conf->listener_count; i++)
-        listener_conf_free(&conf->listeners[i]);
-    free(conf->listeners);
+    listeners_free(conf->listeners, conf->listener_count);
     users_free(&conf->users);
+    cluster_settings_free(&conf->cluster);
+    free(conf->admin.bind);
+    free(conf->admin.token_file);
     free(conf->node);
     free(conf);
 }
@@ -56,6 +56,7 @@ static void complete(struct conf_reader *reader) {
         conf_fault(reader, reader->line, "no [listen NAME] section, expected one at least");
     if (!reader->conf->node)
         name_node_after_host(reader);
+    admin_check_bind(reader);
     complete_limits(&reader->conf->limits);
 }
 

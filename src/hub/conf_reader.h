@@ -25,6 +25,7 @@ struct conf_reader {
     void *target;                       /* the struct that its keys fill */
     unsigned key_lines[CONF_KEYS_MAX];  /* where each key was given; 0: not yet */
     struct user_section user;           /* the target of [user NAME] */
+    unsigned admin_bind_line;           /* where [admin] has its bind; 0: nowhere */
 };
 
 /* Sets everything to its default. `conf` must be zeroed. */

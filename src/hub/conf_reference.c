@@ -9,12 +9,16 @@ static const char head[] =
     "# A key that is commented out shows its default, or an example where its comment says what holds without it.\n"
     "# A comment begins with # or ; at the start of a line or behind white space. Sizes are bytes, or have a unit:\n"
     "# k, m or g (1024s). Times have ms, s, m or h; a bare number is seconds.\n"
-    "# The file is read at start.\n";
+    "# The file is read at start, and again on SIGHUP, when it changes what does not say that it needs a restart.\n";
+
+static const char *const changes[] = {[CONF_AT_START] = "#   a change needs a restart\n",
+                                      [CONF_AT_RELOAD] = "",
+                                      [CONF_AT_RELOAD_IF_GIVEN] = "#   adding it or taking it away needs a restart\n"};
 
 static void write_key(const struct conf_key *key, bool off, FILE *out) {
     char form[CONF_WORDS_MAX];
     conf_key_describe(key, form, sizeof form);
-    fprintf(out, "\n# %s\n#   %s%s\n", key->help, form, key->required ? "; required" : "");
+    fprintf(out, "\n# %s\n#   %s%s\n%s", key->help, form, key->required ? "; required" : "", changes[key->change]);
     fprintf(out, "%s%s = %s\n", off || !key->required ? "#" : "", key->name,
             key->standard ? key->standard : key->example);
 }

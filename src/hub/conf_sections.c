@@ -1,4 +1,7 @@
-/* [listen NAME] sections become elements of the conf's listeners, [user NAME] sections its users. */
+/*
+ * [listen NAME] sections become elements of the conf's listeners, [user NAME] sections its users; [cluster] and [admin]
+ * say by being there that the node has such a thing.
+ */
 #include "conf_sections.h"
 
 #include <stdlib.h>
@@ -6,9 +9,28 @@
 
 #include "address.h"
 #include "conf_reader.h"
+#include "conf_types.h"
+#include "secret_file.h"
 #include "stompd/base/utf8.h"
 
 #define USER_NAME_MAX 255
+
+static void listener_free(struct listener_conf *listener) {
+    free(listener->name);
+    free(listener->bind);
+    conf_list_free(listener->paths, listener->path_count);
+    conf_list_free(listener->origins, listener->origin_count);
+    conf_list_free(listener->trusted_proxies, listener->trusted_proxy_count);
+    free(listener->files);
+    free(listener->tls_certificate);
+    free(listener->tls_key);
+}
+
+void listeners_free(struct listener_conf *listeners, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        listener_free(&listeners[i]);
+    free(listeners);
+}
 
 void *listen_begin(struct conf_reader *reader, const char *name) {
     struct conf *conf = reader->conf;
@@ -25,7 +47,7 @@ void *listen_begin(struct conf_reader *reader, const char *name) {
 }
 
 static void check_protocol(struct conf_reader *reader, const struct listener_conf *listener) {
-    static const char *const for_ws[] = {"path", "origins", "files", "deflate"};
+    static const char *const for_ws[] = {"path", "origins", "trusted-proxies", "files", "deflate"};
     if (listener->protocol == LISTENER_WS)
         return;
     for (size_t i = 0; i < sizeof for_ws / sizeof for_ws[0]; i++) {
@@ -93,4 +115,58 @@ void user_end(struct conf_reader *reader, void *target) {
     if (user->password && is_new && !users_add(users, bytes_of(user->name), bytes_of(user->password), &why))
         conf_fault(reader, conf_key_line(reader, "password"), "password can't be used, expected %s", why);
     free(user->password);
+}
+
+void *cluster_begin(struct conf_reader *reader, const char *name) {
+    (void)name;
+    return &reader->conf->cluster;
+}
+
+void cluster_end(struct conf_reader *reader, void *target) {
+    const struct cluster_settings *cluster = target;
+    unsigned line = conf_key_line(reader, "password-file");
+    const char *why;
+    if (!cluster->redis || !cluster->password_file)
+        return;
+    if (cluster->redis->password)
+        conf_fault(reader, line, "password-file beside a password in redis (line %u), expected one of them",
+                   conf_key_line(reader, "redis"));
+    else if (!(cluster->redis->password = secret_file_read(cluster->password_file, &why)))
+        conf_fault(reader, line, "password-file = %s, expected %s", cluster->password_file, why);
+}
+
+void *admin_begin(struct conf_reader *reader, const char *name) {
+    (void)name;
+    return &reader->conf->admin;
+}
+
+static void check_token(struct conf_reader *reader, const struct admin_settings *admin) {
+    struct sockaddr_storage address;
+    socklen_t len;
+    const char *why;
+    if (admin->token_file) {
+        char *token = secret_file_read(admin->token_file, &why);
+        if (!token)
+            conf_fault(reader, conf_key_line(reader, "token-file"), "token-file = %s, expected %s", admin->token_file,
+                       why);
+        secret_free(token);
+    } else if (admin->bind && address_parse(admin->bind, &address, &len) && !address_is_loopback(&address))
+        conf_fault(reader, conf_key_line(reader, "bind"),
+                   "bind = %s without token-file, expected a loopback address or a token-file", admin->bind);
+}
+
+void admin_end(struct conf_reader *reader, void *target) {
+    reader->admin_bind_line = conf_key_line(reader, "bind");
+    check_token(reader, target);
+}
+
+void admin_check_bind(struct conf_reader *reader) {
+    const struct conf *conf = reader->conf;
+    for (size_t i = 0; conf->admin.bind && i < conf->listener_count; i++) {
+        const struct listener_conf *listener = &conf->listeners[i];
+        if (listener->bind && same_address(conf->admin.bind, listener->bind))
+            conf_fault(reader, reader->admin_bind_line,
+                       "bind = %s as in [listen %s] of line %u, expected an address of its own", conf->admin.bind,
+                       listener->name, listener->line);
+    }
 }

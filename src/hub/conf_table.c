@@ -1,4 +1,7 @@
-/* The keys of the conf file, one entry each: name and help, kind of value, default, and the member that it fills. */
+/*
+ * The keys of the conf file, one entry each: name and help, kind of value, default, whether a reload changes it, and the
+ * member that it fills.
+ */
 #include "conf_table.h"
 
 #include <string.h>
@@ -23,11 +26,16 @@
 #define REQUIRED(value) .required = true, .example = (value)
 #define OPTIONAL(value) .example = (value)
 
+#define RELOADED          .change = CONF_AT_RELOAD
+#define RELOADED_IF_GIVEN .change = CONF_AT_RELOAD_IF_GIVEN
+
 #define IN(owner, member)       .offset = offsetof(owner, member), .width = sizeof(((owner *)NULL)->member)
 #define CONF(member)            IN(struct conf, member)
 #define LISTENER(member)        IN(struct listener_conf, member)
 #define LISTENER_LIST(list, of) IN(struct listener_conf, list), .count_offset = offsetof(struct listener_conf, of)
 #define USER(member)            IN(struct user_section, member)
+#define CLUSTER(member)         IN(struct cluster_settings, member)
+#define ADMIN(member)           IN(struct admin_settings, member)
 
 #define KEYS(list) .keys = (list), .key_count = sizeof(list) / sizeof(list)[0]
 
@@ -35,6 +43,8 @@ static const char *const log_levels[] = {
     [LOG_LEVEL_ERROR] = "error", [LOG_LEVEL_WARNING] = "warning", [LOG_LEVEL_NOTICE] = "notice",
     [LOG_LEVEL_INFO] = "info",   [LOG_LEVEL_DEBUG] = "debug",     NULL};
 static const char *const protocols[] = {[LISTENER_WS] = "ws", [LISTENER_STOMP] = "stomp", NULL};
+static const char *const proxy_protocols[] = {
+    [PROXY_NONE] = "none", [PROXY_V1] = "v1", [PROXY_V2] = "v2", [PROXY_ANY] = "any", NULL};
 
 /* clang-format off */
 static const struct conf_key server_keys[] = {
@@ -43,17 +53,17 @@ static const struct conf_key server_keys[] = {
     {"workers", "I/O threads; auto: one per core that the process may use.",
      WORKERS(1, CONF_WORKERS_MAX), DEFAULT("auto"), CONF(workers)},
     {"log-level", "The least important level that is logged.",
-     CHOICE(log_levels), DEFAULT("info"), CONF(log_level)},
+     CHOICE(log_levels), DEFAULT("info"), RELOADED, CONF(log_level)},
     {"ping-time", "WebSocket: a client that has sent nothing for that long is pinged; 0: never.",
-     TIME(0, HOUR), DEFAULT("30s"), CONF(ping_time_ms)},
+     TIME(0, HOUR), DEFAULT("30s"), RELOADED, CONF(ping_time_ms)},
     {"notice-time", "After SIGTERM: how long /healthz says 503 while new clients are still served.",
-     TIME(0, HOUR), DEFAULT("5s"), CONF(notice_time_ms)},
+     TIME(0, HOUR), DEFAULT("5s"), RELOADED, CONF(notice_time_ms)},
     {"drain-time", "After that: the time over which the closing of all sessions is spread.",
-     TIME(0, HOUR), DEFAULT("10s"), CONF(drain_time_ms)},
+     TIME(0, HOUR), DEFAULT("10s"), RELOADED, CONF(drain_time_ms)},
     {"heart-beat-send", "STOMP heart-beats: how often the server can send one; 0: never.",
-     TIME(0, HOUR), DEFAULT("10s"), CONF(limits.heartbeat.send_ms)},
+     TIME(0, HOUR), DEFAULT("10s"), RELOADED, CONF(limits.heartbeat.send_ms)},
     {"heart-beat-receive", "STOMP heart-beats: how often the server wants to receive one; 0: never.",
-     TIME(0, HOUR), DEFAULT("10s"), CONF(limits.heartbeat.receive_ms)},
+     TIME(0, HOUR), DEFAULT("10s"), RELOADED, CONF(limits.heartbeat.receive_ms)},
 };
 
 static const struct conf_key listen_keys[] = {
@@ -61,59 +71,85 @@ static const struct conf_key listen_keys[] = {
      .type = &conf_address, REQUIRED("127.0.0.1:8080"), LISTENER(bind)},
     {"protocol", "ws: STOMP over WebSocket, and HTTP for /healthz and files; stomp: STOMP over plain TCP.",
      CHOICE(protocols), DEFAULT("ws"), LISTENER(protocol)},
+    {"proxy-protocol", "Version of the PROXY header that comes ahead of a client's bytes; none: no header does.",
+     CHOICE(proxy_protocols), DEFAULT("none"), RELOADED, LISTENER(proxy_protocol)},
     {"path", "For ws: where WebSockets are opened.",
-     .type = &conf_paths, DEFAULT("/ws"), LISTENER_LIST(paths, path_count)},
+     .type = &conf_paths, DEFAULT("/ws"), RELOADED, LISTENER_LIST(paths, path_count)},
     {"origins", "For ws: whose pages may connect; *: anyone's; without it: pages of the same host.",
-     .type = &conf_origins, OPTIONAL("https://app.example"), LISTENER_LIST(origins, origin_count)},
+     .type = &conf_origins, OPTIONAL("https://app.example"), RELOADED, LISTENER_LIST(origins, origin_count)},
+    {"trusted-proxies", "For ws: proxies whose X-Forwarded-For says who the client is; without it: no one's.",
+     .type = &conf_networks, OPTIONAL("10.0.0.0/8"), RELOADED, LISTENER_LIST(trusted_proxies, trusted_proxy_count)},
     {"files", "For ws: a folder that is served over HTTP; without it: none.",
-     .type = &conf_folder, OPTIONAL("/srv/www"), LISTENER(files)},
+     .type = &conf_folder, OPTIONAL("/srv/www"), RELOADED, LISTENER(files)},
     {"deflate", "For ws: whether permessage-deflate is offered; it saves bytes on the wire and costs memory and time.",
-     .type = &conf_flag, DEFAULT("no"), LISTENER(deflate)},
+     .type = &conf_flag, DEFAULT("no"), RELOADED, LISTENER(deflate)},
     {"tls-certificate", "PEM file with the certificate and its chain; without it: no TLS.",
-     .type = &conf_file, OPTIONAL("/etc/stompd/chain.pem"), LISTENER(tls_certificate)},
+     .type = &conf_file, OPTIONAL("/etc/stompd/chain.pem"), RELOADED_IF_GIVEN, LISTENER(tls_certificate)},
     {"tls-key", "PEM file with the certificate's private key.",
-     .type = &conf_file, OPTIONAL("/etc/stompd/key.pem"), LISTENER(tls_key)},
+     .type = &conf_file, OPTIONAL("/etc/stompd/key.pem"), RELOADED_IF_GIVEN, LISTENER(tls_key)},
 };
 
 static const struct conf_key limits_keys[] = {
     {"connections", "Sockets open at a time.",
-     NUMBER(1, 10000000), DEFAULT("100000"), CONF(connections)},
+     NUMBER(1, 10000000), DEFAULT("100000"), RELOADED, CONF(connections)},
     {"frame-size", "Bytes of a frame.",
-     SIZE(KIB, GIB), DEFAULT("2m"), CONF(limits.frames.frame_size)},
+     SIZE(KIB, GIB), DEFAULT("2m"), RELOADED, CONF(limits.frames.frame_size)},
     {"body-size", "Bytes of a frame's body.",
-     SIZE(KIB, GIB), DEFAULT("1m"), CONF(limits.frames.body_size)},
+     SIZE(KIB, GIB), DEFAULT("1m"), RELOADED, CONF(limits.frames.body_size)},
     {"frame-size-before-login", "Bytes of a frame from a client that has not logged in yet.",
-     SIZE(KIB, GIB), DEFAULT("64k"), CONF(limits.before_login.frame_size)},
+     SIZE(KIB, GIB), DEFAULT("64k"), RELOADED, CONF(limits.before_login.frame_size)},
     {"headers", "Headers of a frame.",
-     NUMBER(10, 10000), DEFAULT("100"), CONF(limits.frames.headers)},
+     NUMBER(10, 10000), DEFAULT("100"), RELOADED, CONF(limits.frames.headers)},
     {"header-size", "Bytes of a header line.",
-     SIZE(256, MIB), DEFAULT("16k"), CONF(limits.frames.header_size)},
+     SIZE(256, MIB), DEFAULT("16k"), RELOADED, CONF(limits.frames.header_size)},
     {"subscriptions", "Subscriptions of a session.",
-     NUMBER(1, 1000000), DEFAULT("1000"), CONF(limits.subscriptions)},
+     NUMBER(1, 1000000), DEFAULT("1000"), RELOADED, CONF(limits.subscriptions)},
     {"transactions", "Transactions that a session has open at a time.",
-     NUMBER(1, 10000), DEFAULT("16"), CONF(limits.transactions)},
+     NUMBER(1, 10000), DEFAULT("16"), RELOADED, CONF(limits.transactions)},
     {"transaction-frames", "Frames of a transaction.",
-     NUMBER(1, 1000000), DEFAULT("1000"), CONF(limits.transaction_frames)},
+     NUMBER(1, 1000000), DEFAULT("1000"), RELOADED, CONF(limits.transaction_frames)},
     {"transaction-size", "Bytes that all open transactions of a session hold.",
-     SIZE(KIB, GIB), DEFAULT("4m"), CONF(limits.transaction_size)},
+     SIZE(KIB, GIB), DEFAULT("4m"), RELOADED, CONF(limits.transaction_size)},
     {"outbox-size", "Bytes that may wait for a client; when more would, it is too slow and is cut off.",
-     SIZE(KIB, GIB), DEFAULT("1m"), CONF(limits.outbox_size)},
+     SIZE(KIB, GIB), DEFAULT("1m"), RELOADED, CONF(limits.outbox_size)},
     {"connect-time", "From the accepted socket to CONNECTED.",
-     TIME(100, HOUR), DEFAULT("10s"), CONF(limits.connect_time_ms)},
+     TIME(100, HOUR), DEFAULT("10s"), RELOADED, CONF(limits.connect_time_ms)},
     {"frame-time", "From a frame's first byte to its last.",
-     TIME(100, HOUR), DEFAULT("60s"), CONF(limits.frame_time_ms)},
+     TIME(100, HOUR), DEFAULT("60s"), RELOADED, CONF(limits.frame_time_ms)},
     {"pause-time", "How long a publisher may be held back when it is faster than the server.",
-     TIME(100, HOUR), DEFAULT("30s"), CONF(limits.pause_time_ms)},
+     TIME(100, HOUR), DEFAULT("30s"), RELOADED, CONF(limits.pause_time_ms)},
 };
 
 static const struct conf_key auth_keys[] = {
     {"anonymous", "Whether a client without credentials is let in, nameless; one with wrong credentials never is.",
-     .type = &conf_flag, DEFAULT("no"), CONF(users.anonymous)},
+     .type = &conf_flag, DEFAULT("no"), RELOADED, CONF(users.anonymous)},
 };
 
 static const struct conf_key user_keys[] = {
     {"password", "What the client must send as its passcode.",
-     .type = &conf_password, REQUIRED("plain:guest"), USER(password)},
+     .type = &conf_password, REQUIRED("plain:guest"), RELOADED, USER(password)},
+};
+
+static const struct conf_key cluster_keys[] = {
+    {"redis", "Where Redis is, and who this node is there.",
+     .type = &conf_redis, REQUIRED("127.0.0.1:6379"), .offset = offsetof(struct cluster_settings, redis)},
+    {"password-file", "A file with the password for Redis; without it: the one in redis, or none.",
+     .type = &conf_file, OPTIONAL("/etc/stompd/redis-password"), CLUSTER(password_file)},
+    {"prefix", "What the names of all keys and channels begin with; the same on all nodes.",
+     .type = &conf_prefix, DEFAULT("stompd:"), CLUSTER(prefix)},
+    {"registry-prefix", "What the keys of the users' sets of sessions begin with; without it: prefix and user:.",
+     .type = &conf_prefix, OPTIONAL("spring:websockets:users:"), CLUSTER(registry_prefix)},
+    {"node-timeout", "A node that has not been heard of for that long is dead; the same on all nodes.",
+     TIME(SECOND, HOUR), DEFAULT("15s"), CLUSTER(node_timeout_ms)},
+    {"buffer", "Bytes that are kept for the other nodes while Redis is away or slow.",
+     SIZE(64 * KIB, 4 * GIB), DEFAULT("16m"), CLUSTER(buffer)},
+};
+
+static const struct conf_key admin_keys[] = {
+    {"bind", "Where to listen; any but a loopback address needs a token-file.",
+     .type = &conf_address, REQUIRED("127.0.0.1:9090"), ADMIN(bind)},
+    {"token-file", "A file with the token that requests must carry; without it: none is asked for.",
+     .type = &conf_file, OPTIONAL("/etc/stompd/admin-token"), RELOADED_IF_GIVEN, ADMIN(token_file)},
 };
 
 const struct conf_section conf_sections[] = {
@@ -127,6 +163,10 @@ const struct conf_section conf_sections[] = {
     {"user", "A user. There may be any number of these sections.",
      KEYS(user_keys), .example = "guest", .shown_off = true, .name_form = USER_NAME_FORM, .name_fits = user_name_fits,
      .begin = user_begin, .end = user_end},
+    {"cluster", "The Redis that this node shares with others; without this section it is on its own.",
+     KEYS(cluster_keys), .shown_off = true, .begin = cluster_begin, .end = cluster_end},
+    {"admin", "A port for operators, with HTTP: metrics, health and an API; without this section there is none.",
+     KEYS(admin_keys), .shown_off = true, .begin = admin_begin, .end = admin_end},
 };
 /* clang-format on */
 

@@ -1,7 +1,8 @@
 /*
  * Private to hub/: the table that the conf file is read, checked and documented by. A new key is an entry in
  * conf_table.c and a member of the struct that it fills; a new section is an entry too, with hooks (conf_sections.h)
- * where it has a name or its keys must fit each other; a new kind of value is a conf_type (conf_types.h).
+ * where it has a name or its keys must fit each other; a new kind of value is a conf_type (conf_types.h), and where it
+ * lies in memory like no other, a conf_value (conf_values.h).
  */
 #ifndef STOMPD_HUB_CONF_TABLE_H
 #define STOMPD_HUB_CONF_TABLE_H
@@ -17,6 +18,13 @@ struct conf_key;
 struct conf_reader;
 struct conf_type;
 
+/* When a change of a key takes effect. */
+enum conf_change {
+    CONF_AT_START,          /* the node has to be restarted for it */
+    CONF_AT_RELOAD,         /* on SIGHUP */
+    CONF_AT_RELOAD_IF_GIVEN /* on SIGHUP; but it can't be added or taken away without a restart */
+};
+
 struct conf_key {
     const char *name;
     const char *help;             /* one line: what it is for, and what holds without it where that is no value */
@@ -27,6 +35,7 @@ struct conf_key {
     const char *standard;     /* the default as one would write it; NULL: it has none */
     const char *example;      /* for the reference file, of a key without default */
     bool required;
+    enum conf_change change;
     size_t offset;       /* of the member that it fills, in the struct of its section */
     size_t width;        /* of that member */
     size_t count_offset; /* of the member that counts, for lists */

@@ -9,10 +9,14 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "conf_values.h"
+#include "stompd/base/network.h"
+#include "stompd/store/redis_address.h"
 
 #define DIGITS       "0123456789"
 #define NAME_CHARS   DIGITS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-"
 #define NAME_MAX_LEN 64
+#define PREFIX_MAX   64
 #define BLANKS       "\t\v\f\r "
 
 /* Units run from the largest to the smallest and end with a NULL name. */
@@ -129,6 +133,29 @@ static enum conf_set set_file(const struct conf_key *key, const char *value, voi
     return fits ? set_text(key, value, target) : CONF_UNFIT;
 }
 
+static enum conf_set set_prefix(const struct conf_key *key, const char *value, void *target) {
+    size_t len = 0;
+    while (value[len] > ' ' && value[len] < 0x7f)
+        len++;
+    return len <= PREFIX_MAX && value[len] == '\0' ? set_text(key, value, target) : CONF_UNFIT;
+}
+
+static enum conf_set set_redis(const struct conf_key *key, const char *value, void *target) {
+    struct redis_address **member = member_of(key, target);
+    struct redis_address *address = malloc(sizeof *address);
+    if (!address)
+        return CONF_NO_MEMORY;
+    if (!redis_address_parse(value, address)) {
+        free(address);
+        return CONF_UNFIT;
+    }
+    if (*member)
+        redis_address_free(*member);
+    free(*member);
+    *member = address;
+    return CONF_SET;
+}
+
 /* Lists */
 
 void conf_list_free(char **list, size_t count) {
@@ -190,23 +217,48 @@ static enum conf_set set_origins(const struct conf_key *key, const char *value, 
     return set_list(key, value, target, is_origin);
 }
 
+static bool is_network(const char *word) {
+    struct network network;
+    return network_parse(word, &network);
+}
+
+static enum conf_set set_networks(const struct conf_key *key, const char *value, void *target) {
+    return set_list(key, value, target, is_network);
+}
+
 /* The kinds */
 
-const struct conf_type conf_flag = {.set = set_flag, .form = "yes or no"};
-const struct conf_type conf_choice = {.set = set_choice};
-const struct conf_type conf_number = {.set = set_quantity, .form = "a number", .units = plain_units};
-const struct conf_type conf_size = {.set = set_quantity, .form = "a size", .units = size_units};
-const struct conf_type conf_time = {.set = set_quantity, .form = "a time", .units = time_units};
-const struct conf_type conf_workers = {.set = set_workers, .form = "auto or a number", .units = plain_units};
-const struct conf_type conf_name = {.set = set_name, .form = CONF_NAME_FORM};
-const struct conf_type conf_address = {.set = set_address, .form = ADDRESS_FORM};
-const struct conf_type conf_folder = {.set = set_folder, .form = "a folder that exists and can be read"};
-const struct conf_type conf_file = {.set = set_file, .form = "a file that exists and can be read"};
-const struct conf_type conf_password = {
-    .set = set_text, .form = "plain: and a password, or a crypt(3) hash that begins with $", .secret = true};
-const struct conf_type conf_paths = {.set = set_paths, .form = "paths that begin with /, separated by spaces"};
+const struct conf_type conf_flag = {.set = set_flag, .value = &conf_value_flag, .form = "yes or no"};
+const struct conf_type conf_choice = {.set = set_choice, .value = &conf_value_choice};
+const struct conf_type conf_number = {
+    .set = set_quantity, .value = &conf_value_quantity, .form = "a number", .units = plain_units};
+const struct conf_type conf_size = {
+    .set = set_quantity, .value = &conf_value_quantity, .form = "a size", .units = size_units};
+const struct conf_type conf_time = {
+    .set = set_quantity, .value = &conf_value_quantity, .form = "a time", .units = time_units};
+const struct conf_type conf_workers = {
+    .set = set_workers, .value = &conf_value_quantity, .form = "auto or a number", .units = plain_units};
+const struct conf_type conf_name = {.set = set_name, .value = &conf_value_text, .form = CONF_NAME_FORM};
+const struct conf_type conf_address = {.set = set_address, .value = &conf_value_text, .form = ADDRESS_FORM};
+const struct conf_type conf_folder = {
+    .set = set_folder, .value = &conf_value_text, .form = "a folder that exists and can be read"};
+const struct conf_type conf_file = {
+    .set = set_file, .value = &conf_value_text, .form = "a file that exists and can be read"};
+const struct conf_type conf_password = {.set = set_text,
+                                        .value = &conf_value_text,
+                                        .form = "plain: and a password, or a crypt(3) hash that begins with $",
+                                        .secret = true};
+const struct conf_type conf_paths = {
+    .set = set_paths, .value = &conf_value_list, .form = "paths that begin with /, separated by spaces"};
+const struct conf_type conf_redis = {
+    .set = set_redis, .value = &conf_value_redis, .form = REDIS_ADDRESS_FORM, .secret = true};
+const struct conf_type conf_prefix = {
+    .set = set_prefix, .value = &conf_value_text, .form = "1 to 64 printable ASCII characters without blanks"};
 const struct conf_type conf_origins = {.set = set_origins,
+                                       .value = &conf_value_list,
                                        .form = "* or scheme://host[:port] without a path, separated by spaces"};
+const struct conf_type conf_networks = {
+    .set = set_networks, .value = &conf_value_list, .form = NETWORK_FORM ", separated by spaces"};
 
 enum conf_set conf_key_set(const struct conf_key *key, const char *value, void *target) {
     return key->type->set(key, value, target);
@@ -217,6 +269,10 @@ static void write_quantity(uint64_t quantity, const struct conf_unit *unit, char
     while (unit[1].name && (quantity < unit->factor || quantity % unit->factor != 0))
         unit++;
     snprintf(to, size, "%llu%s", (unsigned long long)(quantity / unit->factor), quantity == 0 ? "" : unit->name);
+}
+
+void conf_quantity_write(const struct conf_key *key, uint64_t quantity, char *to, size_t size) {
+    write_quantity(quantity, key->type->units, to, size);
 }
 
 static void describe_words(const char *const *words, char *to, size_t size) {

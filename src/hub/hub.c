@@ -1,30 +1,33 @@
-/* The hub's life: workers, listeners, mail, signals, drain. See hub.h. */
+/* The hub's life: workers, mail, cluster, signals, drain. See hub.h. */
 #include "stompd/hub/hub.h"
 
-#include <errno.h>
 #include <event2/event.h>
 #include <inttypes.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include "listener.h"
-#include "refusal.h"
+#include "acceptance.h"
+#include "admin.h"
+#include "cluster.h"
+#include "notify.h"
+#include "reload.h"
+#include "stompd/base/clock.h"
 #include "stompd/base/log.h"
 #include "stompd/edge/worker.h"
+#include "stompd/store/redis_store.h"
 
 #define HELPER_THREADS 2
 
-/* Descriptors besides those of clients: listeners, loops, files being served, the log. */
-#define DESCRIPTORS_RESERVED 128
+/* The cluster's sense of time. */
+#define TICK_MS 100
+
+/* A node that starts waits for its place in the cluster, but not longer for a Redis that can't be reached. */
+#define START_WITHOUT_REDIS_MS 3000
 
 /* Sessions that do not go within drain-time are given this long more. */
 #define DRAIN_GRACE_MS 6000
@@ -32,12 +35,6 @@
 #define BOOT_ID_BYTES 6
 
 _Static_assert(CONF_WORKERS_MAX <= 64, "edge/router.c keeps a set of workers in 64 bits");
-
-struct listening {
-    struct hub *hub;
-    size_t index;
-    struct socket_listener *listener;
-};
 
 struct hub {
     const struct conf *conf;
@@ -47,87 +44,30 @@ struct hub {
     struct event *drain_timer;
     int wake_fd;
     struct mailbox mailbox;
-    struct authenticator *authenticator;
+    struct reload *reload; /* the conf in force; `conf` is that of the start */
     struct helpers *helpers;
     struct worker *workers[CONF_WORKERS_MAX];
     struct mailbox *mailboxes[CONF_WORKERS_MAX];
     struct mail stops[CONF_WORKERS_MAX]; /* ready, so that ending never fails */
-    unsigned open[CONF_WORKERS_MAX];     /* sockets by worker */
-    unsigned open_total;
-    uint32_t connections; /* the limit, as descriptors allow it */
-    struct listening *listening;
-    struct refusals refusals;
+    struct acceptance *acceptance;
+    struct registry *registry;
+    struct store *store;     /* NULL: a node on its own */
+    struct cluster *cluster; /* NULL: the same */
+    struct event *tick_timer;
+    struct lag lag; /* of the tick */
+    struct watchdog watchdog;
+    struct worker_gauges gauges[CONF_WORKERS_MAX];
+    struct admin *admin; /* NULL: no port for operators */
+    uint64_t started_ms;
+    bool serving; /* sockets are accepted */
     bool draining;
     bool closing;
+    bool ended;
+    bool failed;
     enum fault_kind drain_kind;
     char boot_id[2 * BOOT_ID_BYTES + 1];
     char *boot; /* "<node>:<boot id>" */
 };
-
-/* ---- sockets ---- */
-
-static unsigned least_loaded(const struct hub *hub) {
-    unsigned best = 0;
-    for (unsigned n = 1; n < hub->conf->workers; n++)
-        if (hub->open[n] < hub->open[best])
-            best = n;
-    return best;
-}
-
-/*
- * Small frames must not wait for more; and a plain TCP client that vanished without a heart-beat is found by the
- * kernel.
- */
-static void set_socket_options(int fd) {
-    int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-}
-
-static void on_accepted(void *arg, int fd, const struct sockaddr *peer) {
-    static struct log_limit limit;
-    struct listening *listening = arg;
-    struct hub *hub = listening->hub;
-    const struct listener_conf *conf = &hub->conf->listeners[listening->index];
-    if (hub->open_total >= hub->connections) {
-        log_limited(&limit, LOG_LEVEL_WARNING, "listen %s: refused a socket: %u are open (connections)", conf->name,
-                    hub->open_total);
-        refuse(&hub->refusals, fd, conf);
-        return;
-    }
-    struct mail_adopt *mail = malloc(sizeof *mail);
-    if (!mail) {
-        close(fd);
-        return;
-    }
-    unsigned worker = least_loaded(hub);
-    *mail = (struct mail_adopt){.mail.type = MAIL_ADOPT, .fd = fd, .listener = listening->index};
-    peer_address_write(peer, mail->peer, sizeof mail->peer);
-    set_socket_options(fd);
-    hub->open[worker]++;
-    hub->open_total++;
-    mailbox_post(hub->mailboxes[worker], &mail->mail);
-}
-
-/*
- * As many descriptors as the limit on connections needs, not more: libwebsockets allocates tables by that number. Where
- * the hard limit is lower, the limit on connections is too.
- */
-static void fit_descriptors(struct hub *hub) {
-    struct rlimit limit;
-    rlim_t needed = (rlim_t)hub->conf->connections + DESCRIPTORS_RESERVED;
-    hub->connections = hub->conf->connections;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = needed < limit.rlim_max ? needed : limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-        log_warning("the limit on open files can't be raised: %s", strerror(errno));
-    if (limit.rlim_cur < needed) {
-        hub->connections = limit.rlim_cur > DESCRIPTORS_RESERVED ? (uint32_t)limit.rlim_cur - DESCRIPTORS_RESERVED : 1;
-        log_notice("connections is %" PRIu32 ", not %" PRIu32 ": the hard limit of open files is %ju", hub->connections,
-                   hub->conf->connections, (uintmax_t)limit.rlim_max);
-    }
-}
 
 /* ---- mail ---- */
 
@@ -137,9 +77,38 @@ static void wake(void *arg) {
     (void)written; /* full means that the hub is going to wake anyway */
 }
 
-static void end_when_empty(struct hub *hub) {
-    if (hub->closing && hub->open_total == 0)
-        event_base_loopbreak(hub->base);
+static void end(struct hub *hub) {
+    hub->ended = true;
+}
+
+/* The registry is left last, when no session is there any more. */
+static void leave(struct hub *hub) {
+    if (hub->cluster)
+        cluster_leave(hub->cluster, clock_ms());
+    else
+        end(hub);
+}
+
+static void leave_when_empty(struct hub *hub) {
+    if (hub->closing && acceptance_open(hub->acceptance) == 0)
+        leave(hub);
+}
+
+static void take_session(struct hub *hub, const struct mail_session *mail) {
+    struct bytes id = {mail->text, mail->id_len};
+    if (mail->open)
+        registry_open(hub->registry, id, (struct bytes){mail->text + mail->id_len, mail->user_len});
+    else
+        registry_close(hub->registry, id);
+}
+
+static void take_mail(struct hub *hub, const struct mail *mail, uint64_t now_ms) {
+    if (mail->type == MAIL_RELEASED)
+        acceptance_released(hub->acceptance, (const struct mail_released *)mail);
+    else if (mail->type == MAIL_SESSION)
+        take_session(hub, (const struct mail_session *)mail);
+    else if (!hub->cluster || !cluster_take_mail(hub->cluster, mail, now_ms))
+        log_error("mail of type %u is not the hub's", mail->type);
 }
 
 static void on_mail(evutil_socket_t fd, short what, void *arg) {
@@ -148,18 +117,15 @@ static void on_mail(evutil_socket_t fd, short what, void *arg) {
     ssize_t got = read(fd, &count, sizeof count);
     (void)got;
     (void)what;
+    uint64_t now_ms = clock_ms();
     struct mail *mail = mailbox_take(&hub->mailbox);
     while (mail) {
         struct mail *next = mail->next;
-        if (mail->type == MAIL_RELEASED) {
-            const struct mail_released *released = (const struct mail_released *)mail;
-            hub->open[released->from] -= released->count;
-            hub->open_total -= released->count;
-        }
+        take_mail(hub, mail, now_ms);
         free(mail);
         mail = next;
     }
-    end_when_empty(hub);
+    leave_when_empty(hub);
 }
 
 /* ---- going down ---- */
@@ -180,21 +146,14 @@ static void set_drain_timer(struct hub *hub, uint32_t ms) {
     event_add(hub->drain_timer, &time);
 }
 
-static void stop_listening(struct hub *hub) {
-    for (size_t n = 0; n < hub->conf->listener_count; n++) {
-        listener_free(hub->listening[n].listener);
-        hub->listening[n].listener = NULL;
-    }
-}
-
 static void close_sessions(struct hub *hub) {
-    uint32_t time_ms = hub->drain_kind == FAULT_RESTART ? hub->conf->drain_time_ms : 0;
+    uint32_t time_ms = hub->drain_kind == FAULT_RESTART ? reload_conf(hub->reload)->drain_time_ms : 0;
     hub->closing = true;
-    stop_listening(hub);
+    acceptance_stop(hub->acceptance);
     tell_workers(hub, true, time_ms);
     set_drain_timer(hub, time_ms + DRAIN_GRACE_MS);
-    log_notice("closing %u sockets over %" PRIu32 " ms", hub->open_total, time_ms);
-    end_when_empty(hub);
+    log_notice("closing %u sockets over %" PRIu32 " ms", acceptance_open(hub->acceptance), time_ms);
+    leave_when_empty(hub);
 }
 
 /* First the notice is over, later the grace. */
@@ -206,32 +165,162 @@ static void on_drain_timer(evutil_socket_t fd, short what, void *arg) {
         close_sessions(hub);
         return;
     }
-    log_warning("%u sockets are still open; ending all the same", hub->open_total);
-    event_base_loopbreak(hub->base);
+    log_warning("%u sockets are still open; ending all the same", acceptance_open(hub->acceptance));
+    leave(hub);
+}
+
+static void reload(struct hub *hub) {
+    if (hub->serving)
+        notify_reloading();
+    bool reloaded = reload_run(hub->reload, hub->acceptance, hub->mailboxes);
+    if (reloaded && hub->admin)
+        admin_reload(hub->admin, reload_conf(hub->reload)->admin.token_file);
+    if (hub->serving)
+        notify_ready("serving clients, with %s conf", reloaded ? "the new" : "its old");
 }
 
 static void on_signal(evutil_socket_t number, short what, void *arg) {
     struct hub *hub = arg;
     (void)what;
     if (number == SIGHUP) {
-        log_notice("SIGHUP: this version can't reload its conf file; restart to change it");
+        reload(hub);
         return;
     }
     if (hub->draining) {
         log_notice("%s again: ending at once", number == SIGTERM ? "SIGTERM" : "SIGINT");
-        event_base_loopbreak(hub->base);
+        end(hub);
         return;
     }
     hub->draining = true;
+    notify_stopping("closing %u sockets", acceptance_open(hub->acceptance));
     if (number == SIGINT) {
         hub->drain_kind = FAULT_SHUTDOWN;
         close_sessions(hub);
         return;
     }
     hub->drain_kind = FAULT_RESTART;
-    log_notice("SIGTERM: draining, new sockets are served for %" PRIu32 " ms more", hub->conf->notice_time_ms);
+    uint32_t notice_time_ms = reload_conf(hub->reload)->notice_time_ms;
+    log_notice("SIGTERM: draining, new sockets are served for %" PRIu32 " ms more", notice_time_ms);
     tell_workers(hub, false, 0);
-    set_drain_timer(hub, hub->conf->notice_time_ms);
+    set_drain_timer(hub, notice_time_ms);
+}
+
+/* ---- the cluster ---- */
+
+/* In a cluster a node serves once it has its place; where Redis can't be reached, on its own meanwhile. */
+static bool may_serve(const struct hub *hub) {
+    if (!hub->cluster)
+        return true;
+    if (cluster_state(hub->cluster) == CLUSTER_AWAY)
+        return clock_ms() >= hub->started_ms + START_WITHOUT_REDIS_MS;
+    return cluster_state(hub->cluster) == CLUSTER_UP && membership_is_in(cluster_membership(hub->cluster));
+}
+
+static void serve(struct hub *hub) {
+    hub->serving = true;
+    acceptance_start(hub->acceptance);
+    notify_ready("serving clients");
+    log_notice("node %s is ready: boot %s, %u workers", hub->conf->node, hub->boot_id, hub->conf->workers);
+}
+
+/* When the worker that has not turned for longest did. */
+static uint64_t stalest_turn(const struct hub *hub) {
+    uint64_t stalest_ms = UINT64_MAX;
+    for (unsigned n = 0; n < hub->conf->workers; n++) {
+        uint64_t turned_ms = counter_read(&hub->gauges[n].worker->turned_ms);
+        stalest_ms = turned_ms < stalest_ms ? turned_ms : stalest_ms;
+    }
+    return stalest_ms;
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg) {
+    struct hub *hub = arg;
+    uint64_t now_ms = clock_ms();
+    (void)fd;
+    (void)what;
+    lag_tick(&hub->lag, now_ms);
+    watchdog_tick(&hub->watchdog, now_ms, stalest_turn(hub));
+    if (hub->cluster)
+        cluster_tick(hub->cluster, now_ms);
+    if (!hub->serving && !hub->draining && may_serve(hub))
+        serve(hub);
+}
+
+static void on_refused(void *arg, const char *why) {
+    struct hub *hub = arg;
+    log_error("%s", why);
+    hub->failed = true;
+    end(hub);
+}
+
+static void on_left(void *arg) {
+    end(arg);
+}
+
+static void on_registry_gone(void *arg) {
+    const struct hub *hub = arg;
+    cluster_renew(hub->cluster, clock_ms());
+}
+
+static bool create_cluster(struct hub *hub) {
+    const struct cluster_settings *conf = &hub->conf->cluster;
+    struct redis_conf redis = {.address = conf->redis,
+                               .prefix = conf->prefix,
+                               .registry_prefix = conf->registry_prefix,
+                               .node = hub->conf->node,
+                               .boot = hub->boot};
+    if (conf->redis && !(hub->store = redis_store_new(hub->base, &redis, &cluster_store_events, NULL)))
+        return false;
+    hub->registry = registry_new(hub->store, on_registry_gone, hub);
+    if (!hub->registry || !hub->store)
+        return hub->registry != NULL;
+    hub->cluster = cluster_new(&(struct cluster_conf){.node = hub->conf->node,
+                                                      .boot = hub->boot,
+                                                      .workers = hub->conf->workers,
+                                                      .mailboxes = hub->mailboxes,
+                                                      .store = hub->store,
+                                                      .registry = hub->registry,
+                                                      .node_timeout_ms = conf->node_timeout_ms,
+                                                      .buffer = conf->buffer,
+                                                      .refused = on_refused,
+                                                      .left = on_left,
+                                                      .arg = hub},
+                               clock_ms());
+    return hub->cluster != NULL;
+}
+
+/* ---- the port for operators ---- */
+
+static void look(void *arg, struct node_state *state) {
+    const struct hub *hub = arg;
+    *state = (struct node_state){.serving = hub->serving,
+                                 .draining = hub->draining,
+                                 .sockets_refused = acceptance_refused(hub->acceptance),
+                                 .users = registry_users(hub->registry),
+                                 .sessions = registry_sessions(hub->registry)};
+    if (hub->cluster)
+        node_state_look_at_cluster(state, hub->cluster, hub->store, clock_ms());
+}
+
+static bool create_admin(struct hub *hub) {
+    const struct admin_settings *conf = &hub->conf->admin;
+    if (!conf->bind)
+        return true;
+    hub->admin = admin_new(&(struct admin_conf){.base = hub->base,
+                                                .bind = conf->bind,
+                                                .token_file = conf->token_file,
+                                                .node = hub->conf->node,
+                                                .boot = hub->boot,
+                                                .connection_ms = ADMIN_CONNECTION_MS,
+                                                .workers = hub->gauges,
+                                                .worker_count = hub->conf->workers,
+                                                .lag = &hub->lag,
+                                                .cluster = hub->cluster,
+                                                .registry = hub->registry,
+                                                .store = hub->store,
+                                                .look = look,
+                                                .arg = hub});
+    return hub->admin != NULL;
 }
 
 /* ---- start ---- */
@@ -252,10 +341,10 @@ static bool create_events(struct hub *hub) {
     if (!hub->base || hub->wake_fd < 0)
         return false;
     mailbox_init(&hub->mailbox, wake, &hub->wake_fd);
-    refusals_init(&hub->refusals, hub->base);
     hub->mail_event = event_new(hub->base, hub->wake_fd, EV_READ | EV_PERSIST, on_mail, hub);
     hub->drain_timer = evtimer_new(hub->base, on_drain_timer, hub);
-    if (!hub->mail_event || !hub->drain_timer || event_add(hub->mail_event, NULL) != 0)
+    hub->tick_timer = event_new(hub->base, -1, EV_PERSIST, on_tick, hub);
+    if (!hub->mail_event || !hub->drain_timer || !hub->tick_timer || event_add(hub->mail_event, NULL) != 0)
         return false;
     for (size_t n = 0; n < sizeof numbers / sizeof numbers[0]; n++) {
         signal(numbers[n], SIG_IGN); /* what libevent restores: one more signal must not kill a node that is ending */
@@ -266,55 +355,47 @@ static bool create_events(struct hub *hub) {
     return true;
 }
 
-static bool create_listeners(struct hub *hub) {
-    hub->listening = calloc(hub->conf->listener_count, sizeof *hub->listening);
-    if (!hub->listening)
-        return false;
-    for (size_t n = 0; n < hub->conf->listener_count; n++) {
-        struct listening *listening = &hub->listening[n];
-        *listening = (struct listening){.hub = hub, .index = n};
-        listening->listener = listener_new(hub->base, &hub->conf->listeners[n], on_accepted, listening);
-        if (!listening->listener)
-            return false;
-    }
-    return true;
+static bool create_acceptance(struct hub *hub) {
+    hub->acceptance = acceptance_new(hub->base, hub->conf, hub->mailboxes);
+    return hub->acceptance != NULL;
 }
 
 static bool create_workers(struct hub *hub) {
     const struct conf *conf = hub->conf;
-    hub->authenticator = authenticator_new(&conf->users);
     hub->helpers = helpers_new(HELPER_THREADS);
-    if (!hub->authenticator || !hub->helpers)
+    if (!hub->helpers)
         return false;
     for (unsigned n = 0; n < conf->workers; n++) {
         struct worker_conf worker = {.index = n,
                                      .count = conf->workers,
+                                     .cluster = conf->cluster.redis != NULL,
                                      .boot = hub->boot,
                                      .boot_id = hub->boot_id,
-                                     .limits = &conf->limits,
-                                     .users = &conf->users,
-                                     .listeners = conf->listeners,
-                                     .listener_count = conf->listener_count,
-                                     .ping_time_ms = conf->ping_time_ms,
-                                     .authenticator = hub->authenticator,
+                                     .settings = reload_settings(hub->reload),
                                      .helpers = hub->helpers,
                                      .hub = &hub->mailbox};
         hub->workers[n] = worker_new(&worker);
         if (!hub->workers[n])
             return false;
         hub->mailboxes[n] = worker_mailbox(hub->workers[n]);
+        hub->gauges[n] =
+            (struct worker_gauges){worker_session_counters(hub->workers[n]), worker_counters(hub->workers[n])};
     }
     return true;
 }
 
-struct hub *hub_new(const struct conf *conf) {
+struct hub *hub_new(const struct conf *conf, const char *file) {
     struct hub *hub = calloc(1, sizeof *hub);
     if (!hub)
         return NULL;
     hub->conf = conf;
     hub->wake_fd = -1;
-    fit_descriptors(hub);
-    if (make_boot_id(hub) && create_events(hub) && create_listeners(hub) && create_workers(hub))
+    hub->started_ms = clock_ms();
+    lag_init(&hub->lag, TICK_MS);
+    watchdog_init(&hub->watchdog);
+    hub->reload = reload_new(file, conf);
+    if (hub->reload && make_boot_id(hub) && create_events(hub) && create_acceptance(hub) && create_workers(hub) &&
+        create_cluster(hub) && create_admin(hub))
         return hub;
     hub_free(hub);
     return NULL;
@@ -342,18 +423,26 @@ static void stop_workers(struct hub *hub) {
         worker_join(hub->workers[n]);
 }
 
+/* What the turn's events have collected goes out at once. */
+static void end_turn(struct hub *hub) {
+    if (hub->cluster)
+        cluster_flush(hub->cluster);
+    else
+        registry_flush(hub->registry, clock_ms());
+}
+
 bool hub_run(struct hub *hub) {
-    bool started = start_workers(hub);
-    if (started) {
-        for (size_t n = 0; n < hub->conf->listener_count; n++)
-            listener_enable(hub->listening[n].listener);
-        log_notice("node %s is ready: boot %s, %u workers", hub->conf->node, hub->boot_id, hub->conf->workers);
-        event_base_dispatch(hub->base);
+    struct timeval tick = {0, TICK_MS * (suseconds_t)1000};
+    bool started = start_workers(hub) && event_add(hub->tick_timer, &tick) == 0;
+    if (started && may_serve(hub))
+        serve(hub);
+    while (started && !hub->ended && event_base_loop(hub->base, EVLOOP_ONCE) == 0)
+        end_turn(hub);
+    if (started)
         log_notice("ended");
-    }
-    stop_listening(hub);
+    acceptance_stop(hub->acceptance);
     stop_workers(hub);
-    return started;
+    return started && !hub->failed;
 }
 
 static void free_events(struct hub *hub) {
@@ -364,10 +453,10 @@ static void free_events(struct hub *hub) {
         event_free(hub->mail_event);
     if (hub->drain_timer)
         event_free(hub->drain_timer);
-    if (hub->base) {
-        refusals_free(&hub->refusals);
+    if (hub->tick_timer)
+        event_free(hub->tick_timer);
+    if (hub->base)
         event_base_free(hub->base);
-    }
     if (hub->wake_fd >= 0)
         close(hub->wake_fd);
 }
@@ -375,15 +464,18 @@ static void free_events(struct hub *hub) {
 void hub_free(struct hub *hub) {
     if (!hub)
         return;
-    if (hub->listening)
-        stop_listening(hub);
+    acceptance_free(hub->acceptance);
     helpers_free(hub->helpers); /* before the workers: jobs answer to their mailboxes */
     for (unsigned n = 0; n < hub->conf->workers; n++)
         worker_free(hub->workers[n]);
     mail_discard_all(mailbox_take(&hub->mailbox));
-    authenticator_free(hub->authenticator);
+    if (hub->store)
+        hub->store->ops->free(hub->store);
+    admin_free(hub->admin); /* the store answers no more */
+    cluster_free(hub->cluster);
+    registry_free(hub->registry);
+    reload_free(hub->reload); /* after the workers */
     free_events(hub);
-    free(hub->listening);
     free(hub->boot);
     free(hub);
 }

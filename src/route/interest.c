@@ -10,8 +10,8 @@ static struct bytes key_of(const void *entry) {
     return interest_key(entry);
 }
 
-void interests_init(struct interests *interests, unsigned peers) {
-    *interests = (struct interests){.peers = peers};
+void interests_init(struct interests *interests, unsigned workers, bool hub) {
+    *interests = (struct interests){.workers = workers, .hub = hub};
     for (int kind = INTEREST_EXACT; kind <= INTEREST_USER; kind++)
         map_init(&interests->by_key[kind], key_of);
 }
@@ -30,7 +30,8 @@ static struct interest *interest_new(struct interests *interests, enum interest_
     struct interest *interest = calloc(1, sizeof *interest + key.len);
     if (!interest)
         return NULL;
-    interest->unconfirmed = interests->peers;
+    interest->unconfirmed = interests->workers;
+    interest->hub_unconfirmed = interests->hub;
     interest->kind = kind;
     list_init(&interest->waiting);
     interest->key_len = (uint32_t)key.len;
@@ -63,10 +64,14 @@ bool interests_release(struct interests *interests, struct interest *interest) {
     return true;
 }
 
-struct interest *interests_confirm(struct interests *interests, enum interest_kind kind, struct bytes key,
-                                   uint64_t id) {
+struct interest *interests_confirm(struct interests *interests, enum interest_kind kind, struct bytes key, uint64_t id,
+                                   bool by_hub) {
     struct interest *interest = map_find(&interests->by_key[kind], key);
     if (!interest || interest->id != id || interest_is_live(interest))
         return NULL;
-    return --interest->unconfirmed == 0 ? interest : NULL;
+    if (by_hub)
+        interest->hub_unconfirmed = false;
+    else if (interest->unconfirmed > 0)
+        interest->unconfirmed--;
+    return interest_is_known(interest) ? interest : NULL;
 }

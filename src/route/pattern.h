@@ -1,6 +1,6 @@
 /*
  * How destinations and patterns fall into segments; the one place that knows separators and wildcards. Used within
- * route/ only.
+ * route/ and, to make Redis' globs of patterns, by store/channel.c.
  *
  * The kind, all up to the second slash ("/topic/"), is compared byte by byte, so that no pattern reaches "/topic.a" or
  * another kind. What follows it is segments, with `/` and `.` as the same boundary: n separators make n + 1 segments,

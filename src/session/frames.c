@@ -65,6 +65,10 @@ bool session_open(struct session *session, const char *user) {
     if (user && !(session->user = strdup(user)))
         return out_of_memory(session);
     session->state = SESSION_OPEN;
+    counter_add(&env->counters.open, 1);
+    counter_add(&env->counters.opened, 1);
+    if (!env->ops->opened(session))
+        return out_of_memory(session);
     stomp_parser_login(&session->parser, session->version, &env->limits->frames);
     return session_send_control(session, stomp_write_control(env->owners, "CONNECTED", headers, count,
                                                              (struct bytes){NULL, 0}, session->version));
@@ -104,9 +108,9 @@ static bool on_connect(struct session *session, struct stomp_frame *frame) {
         return true;
     }
     if (passcode && passcode->len > 0)
-        return fault_set(&session->env->fault, FAULT_POLICY, "passcode without login");
+        return fault_set(&session->env->fault, FAULT_LOGIN, "passcode without login");
     if (!session->env->anonymous)
-        return fault_set(&session->env->fault, FAULT_POLICY, "CONNECT needs login and passcode");
+        return fault_set(&session->env->fault, FAULT_LOGIN, "CONNECT needs login and passcode");
     return session_open(session, NULL);
 }
 
@@ -153,13 +157,18 @@ static bool on_begin(struct session *session, struct stomp_frame *frame) {
     return confirm(session, frame);
 }
 
+static bool publish(struct session *session, struct message *message) {
+    counter_add(&session->env->counters.published, 1);
+    return session->env->ops->publish(session, message);
+}
+
 static bool on_commit(struct session *session, struct stomp_frame *frame) {
     struct transaction *transaction = need_transaction(session, frame);
     if (!transaction)
         return false;
     bool published = true;
     for (uint32_t n = 0; n < transaction->message_count; n++)
-        published = session->env->ops->publish(session, transaction->messages[n]) && published;
+        published = publish(session, transaction->messages[n]) && published;
     transaction_end(&session->transactions, transaction);
     return published ? confirm(session, frame) : out_of_memory(session);
 }
@@ -266,7 +275,7 @@ static bool on_send(struct session *session, struct stomp_frame *frame) {
         return false;
     if (transaction)
         return keep_for_commit(session, transaction, message) && confirm(session, frame);
-    bool published = session->env->ops->publish(session, message);
+    bool published = publish(session, message);
     message_unref(message);
     return published ? confirm(session, frame) : out_of_memory(session);
 }
@@ -302,6 +311,8 @@ static bool read_new_id(struct session *session, const struct stomp_frame *frame
 }
 
 static void remove_subscription(struct session *session, struct subscription *subscription) {
+    if (!subscription->known)
+        session->unknown--;
     if (!subscription->live)
         session->asking--;
     session->env->ops->unsubscribe(session, subscription);
@@ -310,6 +321,7 @@ static void remove_subscription(struct session *session, struct subscription *su
         map_remove(&session->by_id, subscription_id(subscription));
     list_remove(&subscription->in_session);
     session->subscription_count--;
+    counter_subtract(&session->env->counters.subscriptions, 1);
     subscription_free(subscription);
 }
 
@@ -321,9 +333,13 @@ static bool add_subscription(struct session *session, struct subscription *subsc
     }
     list_append(&session->subscriptions, &subscription->in_session);
     session->subscription_count++;
+    counter_add(&session->env->counters.subscriptions, 1);
     session->asking++;
+    session->unknown++;
     if (!session->env->ops->subscribe(session, subscription, destination))
         return out_of_memory(session);
+    if (subscription->known)
+        session->unknown--;
     if (subscription->live)
         session->asking--;
     return true;
@@ -422,6 +438,7 @@ bool session_handle_frame(struct session *session, struct stomp_frame *frame) {
         [STOMP_NACK] = on_ack,
         [STOMP_DISCONNECT] = on_disconnect,
     };
+    counter_add(&session->env->counters.frames[frame->command], 1);
     bool connects = frame->command == STOMP_CONNECT || frame->command == STOMP_STOMP;
     if (session->state == SESSION_CONNECTING)
         return connects ? on_connect(session, frame)

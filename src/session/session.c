@@ -26,9 +26,10 @@ static struct bytes subscription_key(const void *entry) {
 bool session_env_init(struct session_env *env) {
     list_init(&env->waiting);
     env->key = env->shown = (struct buffer){0};
-    env->headers = calloc(env->limits->frames.headers, sizeof *env->headers);
+    env->headers = NULL;
+    env->header_capacity = 0;
     env->beat = message_new(env->owners, 1);
-    if (!env->headers || !env->beat) {
+    if (!session_env_fit(env, env->limits->frames.headers) || !env->beat) {
         session_env_free(env);
         return false;
     }
@@ -37,6 +38,18 @@ bool session_env_init(struct session_env *env) {
     env->beat->text = true;
     env->beat->body_offset = (uint32_t)(eol - (char *)env->beat);
     env->beat->body_len = 1;
+    return true;
+}
+
+bool session_env_fit(struct session_env *env, size_t headers) {
+    if (headers <= env->header_capacity)
+        return true; /* a frame that waits may still need what there is */
+    struct stomp_header *larger = calloc(headers, sizeof *larger);
+    if (!larger)
+        return false;
+    free(env->headers);
+    env->headers = larger;
+    env->header_capacity = headers;
     return true;
 }
 
@@ -72,7 +85,7 @@ void session_free(struct session *session) {
     session->woken = true; /* whoever frees it needs no wake or resume */
     session->input_waits = false;
     if (session->state != SESSION_ENDING)
-        session_stop(session, FAULT_NONE);
+        session_stop(session, FAULT_GONE);
     outbox_free(&session->outbox);
     LIST_FOR_EACH (node, &session->subscriptions)
         subscription_free(CONTAINER_OF(node, struct subscription, in_session));
@@ -94,12 +107,13 @@ static void session_wake(struct session *session) {
 static bool must_wait(const struct session *session, enum stomp_command command) {
     if (session->state != SESSION_OPEN)
         return false;
+    bool subscribing = (session->env->away ? session->unknown : session->asking) > 0;
     switch (command) {
     case STOMP_SEND:
     case STOMP_COMMIT:
-        return session->asking > 0 || session->env->congested;
+        return subscribing || session->env->congested;
     case STOMP_DISCONNECT:
-        return session->asking > 0;
+        return subscribing;
     default:
         return false;
     }
@@ -109,7 +123,7 @@ static void input_waits(struct session *session, uint64_t now_ms) {
     session->input_waits = true;
     if (session->waits_since_ms == 0)
         session->waits_since_ms = now_ms;
-    if (session->env->congested && !list_is_linked(&session->waiting))
+    if (!list_is_linked(&session->waiting))
         list_append(&session->env->waiting, &session->waiting);
 }
 
@@ -120,7 +134,7 @@ static void fail(struct session *session, const struct bytes *receipt) {
 
 static void take_frame(struct session *session) {
     struct session_env *env = session->env;
-    struct stomp_frame frame = {.headers = env->headers, .header_capacity = env->limits->frames.headers};
+    struct stomp_frame frame = {.headers = env->headers, .header_capacity = env->header_capacity};
     session->frame_began_ms = 0;
     session->waits_since_ms = 0;
     if (!stomp_parser_take(&session->parser, &frame))
@@ -186,10 +200,9 @@ static void resume(struct session *session) {
         session->env->ops->resume(session);
 }
 
-void sessions_uncongest(struct session_env *env) {
-    env->congested = false;
+void sessions_go_on(struct session_env *env) {
     struct list_node *node;
-    while (!env->congested && (node = list_take_first(&env->waiting)) != NULL)
+    while ((node = list_take_first(&env->waiting)) != NULL)
         resume(CONTAINER_OF(node, struct session, waiting));
 }
 
@@ -198,7 +211,7 @@ void session_logged_in(struct session *session, const char *user, uint64_t now_m
         return;
     session->heard_ms = now_ms;
     if (!user) {
-        fault_set(&session->env->fault, FAULT_POLICY, "login or passcode is wrong");
+        fault_set(&session->env->fault, FAULT_LOGIN, "login or passcode is wrong");
         fail(session, NULL);
     } else if (!session_open(session, user)) {
         fail(session, NULL);
@@ -265,15 +278,24 @@ void session_deliver(struct subscription *subscription, struct message *message)
         entry.ack = ++session->acks;
     if (!enqueue(session, &entry))
         session->overflowed = true; /* no memory to hold it: the same end as no room */
+    counter_add(&session->env->counters.delivered, session->overflowed ? 0 : 1);
 }
 
 void session_settle(struct session *session) {
     if (session->overflowed && session->state == SESSION_OPEN) {
         outbox_free(&session->outbox);
         session->overflowed = false;
-        session_end(session, FAULT_POLICY, "too slow, more was waiting for this session than outbox-size allows", true);
+        session_end(session, FAULT_SLOW, "too slow, more was waiting for this session than outbox-size allows", true);
     }
     session->woken = false;
+}
+
+void session_subscription_known(struct subscription *subscription) {
+    struct session *session = subscription->session;
+    subscription->known = true;
+    session->unknown--;
+    if (session->unknown == 0 && session->env->away)
+        resume(session);
 }
 
 void session_subscription_live(struct subscription *subscription) {
@@ -290,16 +312,26 @@ void session_subscription_live(struct subscription *subscription) {
 
 /* ---- ending ---- */
 
+static void count_end(struct session *session, enum fault_kind end) {
+    struct session_counters *counters = &session->env->counters;
+    counter_add(&counters->ended[end], 1);
+    if (session->state == SESSION_OPEN)
+        counter_subtract(&counters->open, 1);
+    counter_subtract(&counters->subscriptions, session->subscription_count);
+}
+
 void session_stop(struct session *session, enum fault_kind end) {
+    count_end(session, end);
     session->state = SESSION_ENDING;
     session->end = end;
     session->frame_began_ms = 0;
     session->asking = 0;
+    session->unknown = 0;
     LIST_FOR_EACH (node, &session->subscriptions)
         session->env->ops->unsubscribe(session, CONTAINER_OF(node, struct subscription, in_session));
     transactions_end(&session->transactions);
     list_remove(&session->waiting);
-    session->env->ops->ended(session, end == FAULT_NONE ? "" : session->env->fault.message);
+    session->env->ops->ended(session, end == FAULT_NONE || end == FAULT_GONE ? "" : session->env->fault.message);
     session_wake(session);
     resume(session);
 }
@@ -370,15 +402,15 @@ static void beat(struct session *session, uint64_t now_ms) {
 void session_tick(struct session *session, uint64_t now_ms) {
     bool connected = session->state == SESSION_OPEN;
     if (!connected && session_due(session) <= now_ms)
-        session_end(session, FAULT_POLICY, "not connected within connect-time", true);
+        session_end(session, FAULT_LATE, "not connected within connect-time", true);
     if (!connected)
         return;
     if (silence_due(session) <= now_ms)
-        session_end(session, FAULT_POLICY, "no heart-beat from the client", true);
+        session_end(session, FAULT_SILENT, "no heart-beat from the client", true);
     else if (frame_due(session) <= now_ms)
-        session_end(session, FAULT_POLICY, "a frame took longer than frame-time", true);
+        session_end(session, FAULT_LATE, "a frame took longer than frame-time", true);
     else if (pause_due(session) <= now_ms)
-        session_end(session, FAULT_POLICY, "the server could not take this session's messages within pause-time", true);
+        session_end(session, FAULT_PAUSED, "the server could not take this session's messages within pause-time", true);
     else if (beat_due(session) <= now_ms)
         beat(session, now_ms);
 }

@@ -162,7 +162,7 @@ static bool end_header(struct stomp_parser *parser, struct bytes line) {
         return fault_set(parser->fault, FAULT_PROTOCOL, "a header line has no colon");
     if (colon == line.data)
         return fault_set(parser->fault, FAULT_PROTOCOL, "a header has no name");
-    if (parser->header_count == parser->limits->headers)
+    if (parser->header_count >= parser->limits->headers)
         return too_many_headers(parser);
     parser->header_count++;
     struct bytes name = {line.data, (size_t)(colon - line.data)};
@@ -253,9 +253,9 @@ static bool step(struct stomp_parser *parser, struct input *input) {
         start_frame(parser, input);
         return true;
     }
-    size_t available = parser->limits->frame_size - parser->frame_len;
-    if (available == 0)
+    if (parser->frame_len >= parser->limits->frame_size)
         return too_large(parser);
+    size_t available = parser->limits->frame_size - parser->frame_len;
     if (available > input->len)
         available = input->len;
     if (parser->state == STOMP_PARSER_BODY)

@@ -193,11 +193,12 @@ bool stomp_passes_on(struct bytes header_name) {
         LITERAL("node"),        LITERAL("subscription"),   LITERAL("message-id"),
         LITERAL("ack"),         LITERAL("redelivered"),
     };
+    header_name = stomp_trim(header_name); /* as receivers of 1.0 do: "content-length " is content-length to them */
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
         if (bytes_equal(header_name, kept[i]))
             return false;
     }
-    return true;
+    return header_name.len > 0;
 }
 
 size_t stomp_write_message_start(char *to, const struct bytes *subscription_id, enum stomp_version version) {

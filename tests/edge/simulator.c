@@ -31,6 +31,11 @@ static void on_make_room(struct session *session) {
     (void)session; /* a socket that takes nothing until the client reads */
 }
 
+static bool on_opened(struct session *session) {
+    assert_int_equal(session->state, SESSION_OPEN);
+    return true;
+}
+
 static void on_ended(struct session *session, const char *why) {
     (void)why;
     assert_int_equal(session->state, SESSION_ENDING);
@@ -64,6 +69,7 @@ static bool on_publish(struct session *session, struct message *message) {
 
 static const struct session_ops routed = {.wake = on_wake,
                                           .make_room = on_make_room,
+                                          .opened = on_opened,
                                           .ended = on_ended,
                                           .resume = on_resume,
                                           .log_in = on_log_in,
@@ -108,7 +114,7 @@ static void init_worker(struct simulator *simulator, unsigned index, struct mail
                                        .owners = simulator->worker_count};
     list_init(&worker->resuming);
     assert_true(session_env_init(&worker->env));
-    assert_true(router_init(&worker->router, &worker->env, index, simulator->worker_count, mailboxes));
+    assert_true(router_init(&worker->router, &worker->env, index, simulator->worker_count, mailboxes, NULL));
 }
 
 struct simulator *simulator_new(unsigned worker_count, uint64_t seed) {
@@ -282,6 +288,11 @@ struct sim_client *sim_connect(struct simulator *simulator, unsigned worker, con
     assert_non_null(frame);
     assert_int_equal(strncmp(frame, "CONNECTED\n", 10), 0);
     return client;
+}
+
+void sim_uncongest(struct sim_worker *worker) {
+    worker->env.congested = false;
+    sessions_go_on(&worker->env);
 }
 
 void sim_close(struct sim_client *client) {

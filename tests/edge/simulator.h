@@ -53,6 +53,9 @@ struct sim_client *sim_connect(struct simulator *simulator, unsigned worker, con
 /* The socket is gone. */
 void sim_close(struct sim_client *client);
 
+/* Publishers of the worker need not wait any more. */
+void sim_uncongest(struct sim_worker *worker);
+
 /* Bytes from the client; what the session does not take is kept until it resumes. */
 void sim_feed(struct sim_client *client, const char *bytes, size_t len);
 

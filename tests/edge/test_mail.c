@@ -48,11 +48,36 @@ static void test_the_password_of_an_unread_login_is_freed(void **state) {
     mail_discard_all(NULL);
 }
 
+static unsigned settings_freed;
+
+static void count_freed(struct settings *settings) {
+    (void)settings;
+    settings_freed++;
+}
+
+static void test_unread_settings_and_logins_give_their_references_back(void **state) {
+    (void)state;
+    struct settings settings = {.refs = 1, .free = count_freed};
+    struct mail_login *login = calloc(1, sizeof *login);
+    struct mail_settings *mail = calloc(1, sizeof *mail);
+    struct mail_batch batch = {0};
+    assert_true(login && mail);
+    *login = (struct mail_login){.mail.type = MAIL_LOGIN, .settings = settings_ref(&settings)};
+    *mail = (struct mail_settings){.mail.type = MAIL_SETTINGS, .settings = settings_ref(&settings)};
+    mail_batch_add(&batch, &login->mail);
+    mail_batch_add(&batch, &mail->mail);
+    mail_discard_all(batch.newest);
+    assert_int_equal(settings_freed, 0);
+    settings_unref(&settings);
+    assert_int_equal(settings_freed, 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_socket_that_nobody_adopts_is_closed),
         cmocka_unit_test(test_an_unread_message_loses_the_references_of_all_its_mail),
         cmocka_unit_test(test_the_password_of_an_unread_login_is_freed),
+        cmocka_unit_test(test_unread_settings_and_logins_give_their_references_back),
     };
     return cmocka_run_group_tests_name("edge/mail", tests, NULL, NULL);
 }

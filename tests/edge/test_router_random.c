@@ -247,7 +247,7 @@ static void congest(struct run *run) {
 static void uncongest(struct run *run) {
     for (unsigned n = 0; n < run->simulator->worker_count; n++)
         if (run->simulator->workers[n].env.congested)
-            sessions_uncongest(&run->simulator->workers[n].env);
+            sim_uncongest(&run->simulator->workers[n]);
 }
 
 /* Nothing is under way any more, and everyone has read what there was. */

@@ -14,8 +14,9 @@
 #include "stompd/base/hash.h"
 #include "stompd/hub/conf.h"
 
-#define FILE_NAME "test.conf"
-#define AT        FILE_NAME ":"
+#define FILE_NAME   "test.conf"
+#define AT          FILE_NAME ":"
+#define SECRET_NAME "secret"
 
 /* The one section that a file needs. */
 #define LISTEN "[listen web]\nbind = 127.0.0.1:8080\n"
@@ -62,6 +63,7 @@ static int tear_down_group(void **state) {
     forget(fixture);
     free(fixture->reference);
     unlink(FILE_NAME);
+    unlink(SECRET_NAME);
     assert_int_equal(chdir("/"), 0);
     return rmdir(fixture->folder);
 }
@@ -163,6 +165,8 @@ static void test_defaults_of_a_listener(void **state) {
     assert_int_equal(listener->path_count, 1);
     assert_string_equal(listener->paths[0], "/ws");
     assert_int_equal(listener->origin_count, 0);
+    assert_int_equal(listener->proxy_protocol, PROXY_NONE);
+    assert_int_equal(listener->trusted_proxy_count, 0);
     assert_null(listener->files);
     assert_false(listener->deflate);
     assert_null(listener->tls_certificate);
@@ -299,6 +303,10 @@ static void test_choices(void **state) {
     assert_int_equal(listener_with(*state, "protocol", "ws")->protocol, LISTENER_WS);
     assert_unfit(*state, "server", "log-level", "Info", "error, warning, notice, info or debug");
     assert_unfit(*state, "listen web", "protocol", "wss", "ws or stomp");
+    assert_int_equal(listener_with(*state, "proxy-protocol", "v1")->proxy_protocol, PROXY_V1);
+    assert_int_equal(listener_with(*state, "proxy-protocol", "v2")->proxy_protocol, PROXY_V2);
+    assert_int_equal(listener_with(*state, "proxy-protocol", "any")->proxy_protocol, PROXY_ANY);
+    assert_unfit(*state, "listen web", "proxy-protocol", "yes", "none, v1, v2 or any");
 }
 
 static void test_flags(void **state) {
@@ -337,6 +345,16 @@ static void test_origins(void **state) {
     assert_unfit(*state, "listen web", "origins", "https://", form);
     assert_unfit(*state, "listen web", "origins", "://a", form);
     assert_unfit(*state, "listen web", "origins", "* https://a.example/chat", form);
+}
+
+static void test_trusted_proxies(void **state) {
+    static const char form[] = "addresses or networks such as 10.0.0.0/8 or fd00::/8, separated by spaces";
+    const struct listener_conf *listener = listener_with(*state, "trusted-proxies", "127.0.0.1 10.0.0.0/8 fd00::/8");
+    assert_int_equal(listener->trusted_proxy_count, 3);
+    assert_string_equal(listener->trusted_proxies[1], "10.0.0.0/8");
+    assert_unfit(*state, "listen web", "trusted-proxies", "localhost", form);
+    assert_unfit(*state, "listen web", "trusted-proxies", "127.0.0.1, 127.0.0.2", form);
+    assert_unfit(*state, "listen web", "trusted-proxies", "10.0.0.1/8", form);
 }
 
 static void test_files_are_a_folder_that_exists(void **state) {
@@ -412,6 +430,149 @@ static void test_passwords_are_never_repeated(void **state) {
                         AT "4: unknown key password in [auth], expected anonymous\n");
 }
 
+/* A file beside the conf file, which the next one replaces. */
+static void write_secret(const char *content, size_t len) {
+    FILE *file = fopen(SECRET_NAME, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(content, 1, len, file), len);
+    fclose(file);
+}
+
+static void test_without_cluster_and_admin_the_node_is_on_its_own(void **state) {
+    const struct conf *conf = conf_of(*state, LISTEN);
+    assert_null(conf->cluster.redis);
+    assert_null(conf->admin.bind);
+    assert_null(conf->admin.token_file);
+}
+
+static void test_defaults_of_a_cluster(void **state) {
+    const struct cluster_settings *cluster = &conf_of(*state, LISTEN "[cluster]\nredis = 127.0.0.1:6379\n")->cluster;
+    assert_string_equal(cluster->redis->host, "127.0.0.1");
+    assert_int_equal(cluster->redis->port, 6379);
+    assert_null(cluster->redis->password);
+    assert_string_equal(cluster->prefix, "stompd:");
+    assert_null(cluster->registry_prefix);
+    assert_int_equal(cluster->node_timeout_ms, 15000);
+    assert_int_equal(cluster->buffer, 16 << 20);
+}
+
+static void test_every_key_of_a_cluster(void **state) {
+    write_secret("p w\n", 4);
+    const struct cluster_settings *cluster =
+        &conf_of(*state, LISTEN "[cluster]\nregistry-prefix = spring:websockets:users:\nprefix = a:b\n"
+                                "password-file = " SECRET_NAME "\nredis = localhost:1\nnode-timeout = 1s\n"
+                                "buffer = 4g\n")
+             ->cluster;
+    assert_string_equal(cluster->redis->password, "p w");
+    assert_string_equal(cluster->prefix, "a:b");
+    assert_string_equal(cluster->registry_prefix, "spring:websockets:users:");
+    assert_int_equal(cluster->node_timeout_ms, 1000);
+    assert_true(cluster->buffer == (uint64_t)4 << 30);
+}
+
+static void test_what_a_cluster_refuses(void **state) {
+    static const char prefix_form[] = "1 to 64 printable ASCII characters without blanks";
+    assert_string_equal(faults_of(*state, LISTEN "[cluster]\n[server]\n"),
+                        AT "3: [cluster] has no redis, expected " REDIS_ADDRESS_FORM "\n");
+    assert_string_equal(faults_of(*state, LISTEN "[cluster x]\nredis = localhost:1\nnode-timeout = 999ms\n"
+                                                 "buffer = 63k\nprefix = a b\nregistry-prefix = \xc3\xb6\n"),
+                        AT "3: [cluster x] has a name, expected [cluster]\n" AT
+                           "5: node-timeout = 999ms, expected a time from 1s to 1h\n" AT
+                           "6: buffer = 63k, expected a size from 64k to 4g\n" AT
+                           "7: prefix = a b, expected 1 to 64 printable ASCII characters without blanks\n" AT
+                           "8: registry-prefix = \xc3\xb6, expected 1 to 64 printable ASCII characters without "
+                           "blanks\n");
+    char prefix[66] = "";
+    memset(prefix, 'p', 65);
+    char content[256];
+    char fault[256];
+    snprintf(content, sizeof content, LISTEN "[cluster]\nredis = localhost:1\nprefix = %s\n", prefix);
+    snprintf(fault, sizeof fault, AT "5: prefix = %s, expected %s\n", prefix, prefix_form);
+    assert_string_equal(faults_of(*state, content), fault);
+    assert_string_equal(faults_of(*state, LISTEN "[cluster]\nredis = localhost:1\n[cluster]\nredis = localhost:2\n"),
+                        AT "5: [cluster] is given twice, expected it once (first in line 3)\n");
+}
+
+static void test_the_address_of_redis_is_never_repeated(void **state) {
+    assert_string_equal(faults_of(*state, LISTEN "[cluster]\nredis = me@secret\nsecret = 1\n"),
+                        AT "4: redis can't be used, expected " REDIS_ADDRESS_FORM "\n" AT
+                           "5: unknown key in [cluster], expected redis, password-file, prefix, registry-prefix, "
+                           "node-timeout or buffer\n");
+}
+
+static void test_one_password_for_redis(void **state) {
+    write_secret("secret\n", 7);
+    assert_string_equal(faults_of(*state, LISTEN "[cluster]\nredis = redis://me:secret@localhost:1/0\n"
+                                                 "password-file = " SECRET_NAME "\n"),
+                        AT "5: password-file beside a password in redis (line 4), expected one of them\n");
+}
+
+static void assert_no_password(struct fixture *fixture, const char *content, size_t len) {
+    write_secret(content, len);
+    assert_string_equal(faults_of(fixture, LISTEN "[cluster]\nredis = localhost:1\npassword-file = " SECRET_NAME "\n"),
+                        AT "5: password-file = " SECRET_NAME ", expected one line of at most 1024 bytes in that "
+                           "file\n");
+}
+
+static void test_a_password_is_one_line(void **state) {
+    char longest[1027];
+    memset(longest, 'p', sizeof longest);
+    assert_no_password(*state, "", 0);
+    assert_no_password(*state, "\n", 1);
+    assert_no_password(*state, "\r\n", 2);
+    assert_no_password(*state, "a\nb\n", 4);
+    assert_no_password(*state, "a\0b\n", 4);
+    assert_no_password(*state, longest, 1025);
+    longest[1025] = '\n';
+    assert_no_password(*state, longest, 1026);
+    assert_no_password(*state, longest, 1027);
+    longest[1024] = '\r';
+    write_secret(longest, 1026);
+    const struct conf *conf =
+        conf_of(*state, LISTEN "[cluster]\nredis = localhost:1\npassword-file = " SECRET_NAME "\n");
+    assert_int_equal(strlen(conf->cluster.redis->password), 1024);
+    assert_string_equal(faults_of(*state, LISTEN "[cluster]\nredis = localhost:1\npassword-file = missing\n"),
+                        AT "5: password-file = missing, expected a file that exists and can be read\n");
+}
+
+static void test_an_admin_port_is_on_loopback_or_has_a_token(void **state) {
+    static const char *const loopback[] = {"127.0.0.1:1", "127.9.9.9:1", "localhost:1", "[::1]:1",
+                                           "[::ffff:127.0.0.1]:1"};
+    static const char *const open[] = {"*:1",    "0.0.0.0:1",       "192.0.2.1:1",
+                                       "[::]:1", "[2001:db8::1]:1", "[::ffff:192.0.2.1]:1"};
+    char fault[256];
+    for (size_t i = 0; i < sizeof loopback / sizeof loopback[0]; i++)
+        assert_string_equal(conf_with(*state, "admin", "bind", loopback[i])->admin.bind, loopback[i]);
+    for (size_t i = 0; i < sizeof open / sizeof open[0]; i++) {
+        struct fixture *fixture = *state;
+        snprintf(fault, sizeof fault,
+                 AT "2: bind = %s without token-file, expected a loopback address or a token-file\n", open[i]);
+        read_one(fixture, "admin", "bind", open[i]);
+        assert_string_equal(fixture->faults, fault);
+    }
+}
+
+static void test_the_token_of_an_admin_port(void **state) {
+    write_secret("token", 5);
+    const struct admin_settings *admin =
+        &conf_of(*state, "[admin]\nbind = *:9090\ntoken-file = " SECRET_NAME "\n" LISTEN)->admin;
+    assert_string_equal(admin->bind, "*:9090");
+    assert_string_equal(admin->token_file, SECRET_NAME);
+    write_secret("\n", 1);
+    assert_string_equal(faults_of(*state, "[admin]\nbind = *:9090\ntoken-file = " SECRET_NAME "\n" LISTEN),
+                        AT "3: token-file = " SECRET_NAME ", expected one line of at most 1024 bytes in that file\n");
+    assert_string_equal(faults_of(*state, "[admin]\ntoken-file = missing\n" LISTEN),
+                        AT "2: token-file = missing, expected a file that exists and can be read\n" AT
+                           "1: [admin] has no bind, expected " BIND_FORM "\n");
+}
+
+static void test_an_admin_port_has_an_address_of_its_own(void **state) {
+    assert_string_equal(faults_of(*state, LISTEN "[admin]\nbind = localhost:8080\n"),
+                        AT "4: bind = localhost:8080 as in [listen web] of line 1, expected an address of its own\n");
+    assert_string_equal(faults_of(*state, "[admin]\nbind = localhost:8080\n" LISTEN),
+                        AT "2: bind = localhost:8080 as in [listen web] of line 3, expected an address of its own\n");
+}
+
 /* Syntax */
 
 static void test_blanks_comments_and_indented_lines(void **state) {
@@ -443,9 +604,9 @@ static void test_lines_of_no_known_form(void **state) {
 }
 
 static void test_keys_of_a_section_that_is_no_section_are_passed_over(void **state) {
-    assert_string_equal(faults_of(*state, LISTEN "[sever]\nworkers = 0\n[server\nworkers = 0\n"),
-                        AT "3: unknown section [sever], expected [server], [listen NAME], [limits], [auth] or [user "
-                           "NAME]\n" AT "5: a section without ] at its end, expected [section]\n");
+    assert_string_equal(faults_of(*state, LISTEN "[sever]\nworkers = 0\n[server\nworkers = 0\n"), AT
+                        "3: unknown section [sever], expected [server], [listen NAME], [limits], [auth], [user NAME], "
+                        "[cluster] or [admin]\n" AT "5: a section without ] at its end, expected [section]\n");
 }
 
 static void test_a_key_before_the_first_section(void **state) {
@@ -497,8 +658,8 @@ static void test_names_of_sections(void **state) {
         "1: [server x] has a name, expected [server]\n" AT "2: workers = 0, expected auto or a number from 1 to 64\n" AT
         "3: [listen] has no name, expected [listen NAME]\n" AT
         "5: [listen a/b], expected a name of 1 to 64 letters, digits, '.', '_' or '-'\n" AT
-        "6: bind = x, expected " BIND_FORM "\n" AT
-        "7: unknown section [], expected [server], [listen NAME], [limits], [auth] or [user NAME]\n");
+        "6: bind = x, expected " BIND_FORM "\n" AT "7: unknown section [], expected [server], [listen NAME], [limits], "
+        "[auth], [user NAME], [cluster] or [admin]\n");
 }
 
 static void test_a_section_is_given_once(void **state) {
@@ -536,9 +697,10 @@ static void test_listeners_keep_their_order_and_have_addresses_of_their_own(void
 
 static void test_keys_for_websocket_do_not_fit_plain_stomp(void **state) {
     assert_string_equal(faults_of(*state, "[listen a]\npath = /x\nbind = *:1\norigins = *\nprotocol = stomp\n"
-                                          "files = .\ndeflate = no\n"),
+                                          "files = .\ndeflate = no\ntrusted-proxies = ::1\nproxy-protocol = v1\n"),
                         AT "2: path on a listener for plain STOMP, expected it with protocol = ws only\n" AT
                            "4: origins on a listener for plain STOMP, expected it with protocol = ws only\n" AT
+                           "8: trusted-proxies on a listener for plain STOMP, expected it with protocol = ws only\n" AT
                            "6: files on a listener for plain STOMP, expected it with protocol = ws only\n" AT
                            "7: deflate on a listener for plain STOMP, expected it with protocol = ws only\n");
 }
@@ -598,7 +760,8 @@ static void uncomment(char *text) {
     for (char *line = text; line; line = strchr(line, '\n')) {
         line += *line == '\n';
         bool is_prose = line[0] != '#' || strchr(" \n", line[1]);
-        bool names_file = strncmp(line, "#files", 6) == 0 || strncmp(line, "#tls-", 5) == 0;
+        bool names_file = strncmp(line, "#files", 6) == 0 || strncmp(line, "#tls-", 5) == 0 ||
+                          strncmp(line, "#password-file", 14) == 0 || strncmp(line, "#token-file", 11) == 0;
         if (!is_prose && !names_file)
             line[0] = ' ';
     }
@@ -614,6 +777,8 @@ static void test_what_the_reference_file_shows_can_be_set(void **state) {
     assert_string_equal(conf->listeners[0].origins[0], "https://app.example");
     assert_int_equal(conf->limits.pause_time_ms, 30000);
     assert_int_equal(conf->users.by_name.count, 1);
+    assert_non_null(conf->cluster.redis);
+    assert_string_equal(conf->admin.bind, "127.0.0.1:9090");
     free(text);
 }
 
@@ -634,11 +799,22 @@ int main(void) {
         cmocka_unit_test(test_binds),
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_origins),
+        cmocka_unit_test(test_trusted_proxies),
         cmocka_unit_test(test_files_are_a_folder_that_exists),
         cmocka_unit_test(test_certificate_and_key_are_files_that_exist),
         cmocka_unit_test(test_users),
         cmocka_unit_test(test_user_names_are_up_to_255_bytes),
         cmocka_unit_test(test_passwords_are_never_repeated),
+        cmocka_unit_test(test_without_cluster_and_admin_the_node_is_on_its_own),
+        cmocka_unit_test(test_defaults_of_a_cluster),
+        cmocka_unit_test(test_every_key_of_a_cluster),
+        cmocka_unit_test(test_what_a_cluster_refuses),
+        cmocka_unit_test(test_the_address_of_redis_is_never_repeated),
+        cmocka_unit_test(test_one_password_for_redis),
+        cmocka_unit_test(test_a_password_is_one_line),
+        cmocka_unit_test(test_an_admin_port_is_on_loopback_or_has_a_token),
+        cmocka_unit_test(test_the_token_of_an_admin_port),
+        cmocka_unit_test(test_an_admin_port_has_an_address_of_its_own),
         cmocka_unit_test(test_blanks_comments_and_indented_lines),
         cmocka_unit_test(test_lines_of_no_known_form),
         cmocka_unit_test(test_keys_of_a_section_that_is_no_section_are_passed_over),

@@ -31,6 +31,11 @@ static void on_make_room(struct session *session) {
     }
 }
 
+static bool on_opened(struct session *session) {
+    assert_int_equal(session->state, SESSION_OPEN);
+    return true;
+}
+
 static void on_ended(struct session *session, const char *why) {
     struct client *client = client_of(session);
     assert_int_equal(session->state, SESSION_ENDING);
@@ -61,6 +66,7 @@ static bool on_subscribe(struct session *session, struct subscription *subscript
         return false;
     assert_true(host->subscription_count < HOST_SUBSCRIPTIONS_MAX);
     host->subscriptions[host->subscription_count++] = subscription;
+    subscription->known = host->live_at_once || host->known_at_once;
     subscription->live = host->live_at_once;
     return true;
 }
@@ -90,6 +96,7 @@ static bool on_publish(struct session *session, struct message *message) {
 
 static const struct session_ops recording = {.wake = on_wake,
                                              .make_room = on_make_room,
+                                             .opened = on_opened,
                                              .ended = on_ended,
                                              .resume = on_resume,
                                              .log_in = on_log_in,
@@ -167,10 +174,26 @@ void host_expect_published(const struct host *host, size_t n, const char *key, c
     assert_string_equal(whole.data, body);
 }
 
+static void make_live(struct subscription *subscription) {
+    if (!subscription->known)
+        session_subscription_known(subscription);
+    session_subscription_live(subscription);
+}
+
+void host_uncongest(struct host *host) {
+    host->env.congested = false;
+    sessions_go_on(&host->env);
+}
+
+void host_set_away(struct host *host, bool away) {
+    host->env.away = away;
+    sessions_go_on(&host->env);
+}
+
 void host_make_live(struct host *host) {
     for (size_t n = 0; n < host->subscription_count; n++)
         if (!host->subscriptions[n]->live)
-            session_subscription_live(host->subscriptions[n]);
+            make_live(host->subscriptions[n]);
 }
 
 /* ---- clients ---- */

@@ -36,6 +36,7 @@ struct host {
     uint64_t now;
     enum host_login login;  /* what log_in answers at once */
     bool live_at_once;      /* subscriptions are */
+    bool known_at_once;     /* they are known on this node, if not live */
     bool out_of_memory;     /* subscribe and publish fail */
     unsigned congest_after; /* that many publications make it congested; 0: none does */
     char logged_in[256];    /* the last log_in: "login/passcode" */
@@ -96,5 +97,11 @@ void host_expect_published(const struct host *host, size_t n, const char *key, c
 
 /* Tells the sessions of all subscriptions that are not live that they are. */
 void host_make_live(struct host *host);
+
+/* The worker's congestion is over. */
+void host_uncongest(struct host *host);
+
+/* Other nodes can't be reached, or can again. */
+void host_set_away(struct host *host, bool away);
 
 #endif

@@ -138,7 +138,7 @@ static void test_connect_time_holds_until_the_login_is_answered(void **state) {
     assert_true(session_due(client->session) == host->now + host->limits.connect_time_ms);
     host->now += host->limits.connect_time_ms;
     session_tick(client->session, host->now);
-    client_expect_error(client, FAULT_POLICY, "connect-time");
+    client_expect_error(client, FAULT_LATE, "connect-time");
     session_logged_in(client->session, "guest", host->now); /* too late */
     client_expect_nothing(client);
 }
@@ -163,13 +163,13 @@ static void test_refused_login_ends_the_session_at_once_or_later(void **state) {
     host->login = LOGIN_REFUSE;
     struct client *client = client_open(host);
     client_send(client, "CONNECT\naccept-version:1.2\nlogin:guest\npasscode:wrong\n\n");
-    client_expect_error(client, FAULT_POLICY, "login or passcode is wrong");
+    client_expect_error(client, FAULT_LOGIN, "login or passcode is wrong");
 
     host->login = LOGIN_LATER;
     client = client_open(host);
     client_send(client, "CONNECT\naccept-version:1.2\nlogin:guest\npasscode:wrong\n\n");
     session_logged_in(client->session, NULL, host->now);
-    client_expect_error(client, FAULT_POLICY, "login or passcode is wrong");
+    client_expect_error(client, FAULT_LOGIN, "login or passcode is wrong");
 }
 
 static void test_wrong_credentials_are_refused_where_anonymous_is_allowed(void **state) {
@@ -178,7 +178,7 @@ static void test_wrong_credentials_are_refused_where_anonymous_is_allowed(void *
     host->login = LOGIN_REFUSE;
     struct client *client = client_open(host);
     client_send(client, "CONNECT\naccept-version:1.2\nlogin:guest\n\n");
-    client_expect_error(client, FAULT_POLICY, "login or passcode is wrong");
+    client_expect_error(client, FAULT_LOGIN, "login or passcode is wrong");
 }
 
 static void test_no_credentials_need_anonymous(void **state) {
@@ -186,7 +186,7 @@ static void test_no_credentials_need_anonymous(void **state) {
     host->env.anonymous = false;
     struct client *client = client_open(host);
     client_send(client, "CONNECT\naccept-version:1.2\n\n");
-    client_expect_error(client, FAULT_POLICY, "login");
+    client_expect_error(client, FAULT_LOGIN, "login");
     assert_int_equal(host->logins, 0);
 }
 
@@ -202,7 +202,7 @@ static void test_empty_credentials_are_none(void **state) {
 static void test_passcode_without_login_is_refused(void **state) {
     struct client *client = client_open(*state);
     client_send(client, "CONNECT\naccept-version:1.2\npasscode:x\n\n");
-    client_expect_error(client, FAULT_POLICY, "passcode without login");
+    client_expect_error(client, FAULT_LOGIN, "passcode without login");
 }
 
 static void test_answer_to_login_after_the_end_is_ignored(void **state) {
@@ -275,6 +275,32 @@ static void test_headers_before_login_beyond_what_the_host_holds_are_refused(voi
     client_expect_error(client, FAULT_SIZE, "headers");
 }
 
+static void test_limits_change_under_a_session(void **state) {
+    struct host *host = *state;
+    struct client *client = client_connect(host, STOMP_1_2, "0,0");
+    char many[256];
+    size_t len = (size_t)snprintf(many, sizeof many, "SEND\ndestination:/topic/a\n");
+    for (int n = 0; n < 40; n++)
+        len += (size_t)snprintf(many + len, sizeof many - len, "a:b\n");
+    snprintf(many + len, sizeof many - len, "\n");
+    assert_true(session_env_fit(&host->env, 64));
+    host->limits.frames.headers = 64;
+    client_send(client, many);
+    assert_int_equal(host->published_count, 1);
+
+    /* A frame that waits has been found good. */
+    host->env.congested = true;
+    client_send(client, many);
+    assert_int_equal(host->published_count, 1);
+    assert_true(session_env_fit(&host->env, 8));
+    host->limits.frames.headers = 8;
+    host_uncongest(host);
+    client_go_on(client);
+    assert_int_equal(host->published_count, 2);
+    client_send(client, many);
+    client_expect_error(client, FAULT_SIZE, "headers");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_connected_carries_version_session_server_and_heart_beat),
@@ -302,6 +328,7 @@ int main(void) {
         TEST(test_a_second_connect_is_refused),
         TEST(test_before_login_a_frame_has_its_own_limit),
         TEST(test_headers_before_login_beyond_what_the_host_holds_are_refused),
+        TEST(test_limits_change_under_a_session),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -149,11 +149,11 @@ static void feed_cut(struct client *client, struct bytes input, uint64_t *random
         client_feed(client, input.data, len);
         input = bytes_skip(input, len);
         if (client->session->input_waits && below(random, 4) == 0) {
-            sessions_uncongest(&client->host->env);
+            host_uncongest(client->host);
             client_go_on(client);
         }
     }
-    sessions_uncongest(&client->host->env);
+    host_uncongest(client->host);
     client_go_on(client);
 }
 

@@ -96,14 +96,51 @@ static void test_commit_and_disconnect_wait_for_an_earlier_subscribe(void **stat
     client_expect_receipt(client, "3");
 }
 
+static void test_send_waits_for_other_nodes_only_while_they_are_there(void **state) {
+    struct host *host = *state;
+    host->known_at_once = true;
+    struct client *client = connect_asking(host);
+    client_send(client, "SEND\ndestination:/topic/a\nreceipt:1\n\nhi");
+    assert_int_equal(host->published_count, 0);
+
+    host_set_away(host, true);
+    client_go_on(client);
+    client_expect_message(client, "hi");
+    client_expect_receipt(client, "1");
+    client_expect_nothing(client); /* SUBSCRIBE's receipt would promise too much */
+
+    host_set_away(host, false);
+    client_send(client, "DISCONNECT\nreceipt:2\n\n");
+    client_expect_nothing(client);
+    host_make_live(host);
+    client_go_on(client);
+    client_expect_receipt(client, "s");
+    client_expect_receipt(client, "2");
+}
+
+static void test_send_waits_for_the_workers_of_its_node_even_when_no_others_are_there(void **state) {
+    struct host *host = *state;
+    struct client *client = connect_asking(host);
+    host_set_away(host, true);
+    client_send(client, "SEND\ndestination:/topic/a\nreceipt:1\n\nhi");
+    assert_int_equal(host->published_count, 0);
+
+    session_subscription_known(host->subscriptions[0]);
+    client_go_on(client);
+    client_expect_message(client, "hi");
+    client_expect_receipt(client, "1");
+}
+
 static void test_input_goes_on_when_the_last_of_several_is_live(void **state) {
     struct host *host = *state;
     struct client *client = connect_asking(host);
     client_send(client, "SUBSCRIBE\nid:1\ndestination:/topic/b\nreceipt:t\n\n");
     client_send(client, "SEND\ndestination:/topic/a\n\nhi");
+    session_subscription_known(host->subscriptions[1]);
     session_subscription_live(host->subscriptions[1]);
     client_expect_receipt(client, "t");
     assert_int_equal(client->resumes, 0);
+    session_subscription_known(host->subscriptions[0]);
     session_subscription_live(host->subscriptions[0]);
     client_expect_receipt(client, "s");
     assert_int_equal(client->resumes, 1);
@@ -148,7 +185,7 @@ static void test_publishers_wait_while_the_worker_is_congested_and_others_do_not
     client_expect_nothing(publisher);
     client_expect_nothing(other);
 
-    sessions_uncongest(&host->env);
+    host_uncongest(host);
     assert_false(host->env.congested);
     assert_int_equal(publisher->resumes, 1);
     assert_int_equal(other->resumes, 1);
@@ -175,7 +212,7 @@ static void test_congestion_in_the_middle_of_input_holds_the_rest(void **state) 
                  "transaction:t\nreceipt:3\n\n");
     client_expect_receipt(client, "1");
     client_expect_nothing(client);
-    sessions_uncongest(&host->env);
+    host_uncongest(host);
     client_go_on(client);
     client_expect_receipt(client, "2");
     client_expect_receipt(client, "3");
@@ -186,11 +223,11 @@ static void test_a_session_resumed_into_new_congestion_waits_again(void **state)
     struct client *client = connect_1_2(host);
     host->env.congested = true;
     client_send(client, "SEND\ndestination:/topic/a\nreceipt:r\n\n");
-    sessions_uncongest(&host->env);
+    host_uncongest(host);
     host->env.congested = true;
     client_go_on(client);
     client_expect_nothing(client);
-    sessions_uncongest(&host->env);
+    host_uncongest(host);
     assert_int_equal(client->resumes, 2);
     client_go_on(client);
     client_expect_receipt(client, "r");
@@ -206,7 +243,7 @@ static void test_a_send_may_wait_for_both_reasons(void **state) {
     client_go_on(client);
     assert_true(client->session->input_waits);
     client_expect_nothing(client);
-    sessions_uncongest(&host->env);
+    host_uncongest(host);
     client_go_on(client);
     client_expect_receipt(client, "r");
 }
@@ -221,7 +258,7 @@ static void test_a_waiting_session_may_go_away(void **state) {
     client_close(gone);
     session_end(ended->session, FAULT_NONE, "", false);
     assert_true(list_is_empty(&host->env.waiting));
-    sessions_uncongest(&host->env);
+    host_uncongest(host);
     assert_int_equal(host->published_count, 0);
 }
 
@@ -254,7 +291,7 @@ static void test_above_outbox_size_what_waits_is_dropped_for_an_error(void **sta
     assert_int_equal(slow->session->outbox.count, 1); /* nothing overtakes what did not fit */
 
     session_settle(slow->session);
-    client_expect_error(slow, FAULT_POLICY, "outbox-size");
+    client_expect_error(slow, FAULT_SLOW, "outbox-size");
     assert_int_equal(slow->wakes, 1);
     assert_int_equal(host->subscription_count, 0);
 }
@@ -283,7 +320,7 @@ static void test_a_message_above_outbox_size_fits_when_nothing_else_waits(void *
     client_send(client, "SEND\ndestination:/topic/a\n\nhello");
     client_send(client, "SEND\ndestination:/topic/a\n\nhello");
     session_settle(client->session);
-    client_expect_error(client, FAULT_POLICY, "outbox-size");
+    client_expect_error(client, FAULT_SLOW, "outbox-size");
 }
 
 static void test_receipts_count_for_outbox_size_too(void **state) {
@@ -293,7 +330,7 @@ static void test_receipts_count_for_outbox_size_too(void **state) {
     for (int n = 0; n < 100; n++)
         client_send(client, "UNSUBSCRIBE\nid:none\nreceipt:0123456789\n\n");
     session_settle(client->session);
-    client_expect_error(client, FAULT_POLICY, "outbox-size");
+    client_expect_error(client, FAULT_SLOW, "outbox-size");
 }
 
 static void test_a_full_outbox_still_takes_the_receipt_of_disconnect(void **state) {
@@ -415,7 +452,7 @@ static void test_connect_must_be_complete_within_connect_time(void **state) {
     tick_at(client, due - 1);
     assert_int_equal(client->session->state, SESSION_CONNECTING);
     tick_at(client, due);
-    client_expect_error(client, FAULT_POLICY, "connect-time");
+    client_expect_error(client, FAULT_LATE, "connect-time");
 }
 
 static void test_without_heart_beats_an_open_session_is_never_due(void **state) {
@@ -464,7 +501,7 @@ static void test_a_client_silent_for_three_intervals_is_given_up(void **state) {
     tick_at(client, due - 1);
     assert_int_equal(client->session->state, SESSION_OPEN);
     tick_at(client, due);
-    client_expect_error(client, FAULT_POLICY, "heart-beat");
+    client_expect_error(client, FAULT_SILENT, "heart-beat");
 }
 
 static void test_any_input_and_a_pong_are_signs_of_life(void **state) {
@@ -486,7 +523,7 @@ static void test_a_client_whose_input_waits_is_not_blamed_for_silence(void **sta
     client_send(client, "SEND\ndestination:/topic/a\n\n");
     tick_at(client, host->now + 200000);
     assert_int_equal(client->session->state, SESSION_OPEN);
-    sessions_uncongest(&host->env);
+    host_uncongest(host);
     client_go_on(client);
     assert_true(session_due(client->session) == host->now + 30000);
 }
@@ -504,7 +541,7 @@ static void test_a_frame_must_be_complete_within_frame_time(void **state) {
     tick_at(client, due - 1);
     assert_int_equal(client->session->state, SESSION_OPEN);
     tick_at(client, due);
-    client_expect_error(client, FAULT_POLICY, "frame-time");
+    client_expect_error(client, FAULT_LATE, "frame-time");
 }
 
 static void test_each_frame_has_its_own_frame_time(void **state) {
@@ -528,14 +565,14 @@ static void test_a_publisher_is_held_back_for_pause_time_at_most(void **state) {
     client_send(client, "destination:/topic/a\nreceipt:r\n\n");
     uint64_t due = host->now + host->limits.pause_time_ms;
     host->now += 20000;
-    sessions_uncongest(&host->env);
+    host_uncongest(host);
     host->env.congested = true;
     client_go_on(client); /* still held: the pause counts from its start */
     assert_true(session_due(client->session) == due);
     tick_at(client, due - 1);
     assert_int_equal(client->session->state, SESSION_OPEN);
     tick_at(client, due);
-    client_expect_error(client, FAULT_POLICY, "pause-time");
+    client_expect_error(client, FAULT_PAUSED, "pause-time");
 }
 
 static void test_each_pause_counts_for_itself(void **state) {
@@ -546,7 +583,7 @@ static void test_each_pause_counts_for_itself(void **state) {
         client_send(client, "SEND\ndestination:/topic/a\nreceipt:r\n\n");
         assert_true(session_due(client->session) == host->now + host->limits.pause_time_ms);
         host->now += host->limits.pause_time_ms - 1;
-        sessions_uncongest(&host->env);
+        host_uncongest(host);
         client_go_on(client);
         client_expect_receipt(client, "r");
     }
@@ -558,6 +595,8 @@ int main(void) {
         TEST(test_send_waits_for_an_earlier_subscribe_and_is_not_lost),
         TEST(test_a_held_frame_that_came_in_pieces_is_kept_whole),
         TEST(test_commit_and_disconnect_wait_for_an_earlier_subscribe),
+        TEST(test_send_waits_for_other_nodes_only_while_they_are_there),
+        TEST(test_send_waits_for_the_workers_of_its_node_even_when_no_others_are_there),
         TEST(test_input_goes_on_when_the_last_of_several_is_live),
         TEST(test_unsubscribe_before_it_is_live_confirms_both_and_ends_the_waiting),
         TEST(test_a_live_subscription_of_an_ended_session_is_not_confirmed),

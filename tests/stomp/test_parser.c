@@ -77,7 +77,10 @@ static void note_frame(struct player *player) {
 }
 
 static void note_end(struct player *player, bool faulty) {
-    static const char *const kinds[] = {"none", "protocol", "encoding", "policy", "size", "internal", "restart"};
+    static const char *const kinds[FAULT_KINDS] = {[FAULT_PROTOCOL] = "protocol",
+                                                   [FAULT_ENCODING] = "encoding",
+                                                   [FAULT_SIZE] = "size",
+                                                   [FAULT_INTERNAL] = "internal"};
     if (faulty) {
         note(player, player->len > 0 ? " !" : "!");
         note(player, kinds[player->fault.kind]);
@@ -653,6 +656,38 @@ static void test_login_brings_the_rules_of_the_version_and_its_limits(void **sta
                                            "SEND{a= :}0123456789012345678901234567890123456789");
 }
 
+/* What a frame has when its limits are lowered below that, and what then ends it. */
+static void test_limits_lowered_within_a_frame_hold_for_its_rest(void **state) {
+    (void)state;
+    static const struct {
+        const char *before;
+        const char *next;
+        const char *limit;
+    } rows[] = {{"SEND\na:b\na:b\na:b\n", "a:b\n", "headers"},
+                {"SEND\na:012345678901234567890123456789012345678901234567", "\n", "header-size"},
+                {"SEND\na:b\na:b\na:b\na:b\na:b\na:b\na:b\na:b\n", "a", "frame-size"},
+                {"SEND\n\n0123456789012345678901234567890123456789", "0", "frame-size"},
+                {"SEND\ncontent-length:50\n\n012345678901234567890123456789", "0", "frame-size"},
+                {"SEND\n\n01234567890123456789", "0", "body-size"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct stomp_parser_limits limits = roomy;
+        struct player player;
+        player_start(&player, V12, &limits);
+        for (const char *at = rows[i].before; *at; at++)
+            assert_int_equal(feed(&player, &(char){*at}, 1), STOMP_PARSE_MORE);
+        limits.headers = 2;
+        limits.header_size = 40;
+        limits.frame_size = 30;
+        limits.body_size = 10;
+        if (strcmp(rows[i].limit, "frame-size") != 0)
+            limits.frame_size = roomy.frame_size;
+        for (const char *at = rows[i].next; *at && player.fault.kind == FAULT_NONE; at++)
+            feed(&player, &(char){*at}, 1);
+        assert_int_equal(player.fault.kind, FAULT_SIZE);
+        assert_non_null(strstr(player.fault.message, rows[i].limit));
+    }
+}
+
 /* A parser that looked at a frame again and again would take minutes over this. */
 static void test_a_long_body_byte_by_byte(void **state) {
     (void)state;
@@ -743,6 +778,7 @@ int main(void) {
         cmocka_unit_test(test_a_header_array_too_small_is_a_fault_not_an_overrun),
         cmocka_unit_test(test_mid_frame_is_between_its_first_byte_and_its_nul),
         cmocka_unit_test(test_login_brings_the_rules_of_the_version_and_its_limits),
+        cmocka_unit_test(test_limits_lowered_within_a_frame_hold_for_its_rest),
         cmocka_unit_test(test_a_long_body_byte_by_byte),
         cmocka_unit_test(test_a_known_length_is_reserved_once),
     };

@@ -176,6 +176,10 @@ static void test_headers_of_the_server_are_not_passed_on(void **state) {
                                        "message-id",  "redelivered", "ack"};
     for (size_t i = 0; i < COUNT(kept); i++)
         assert_false(stomp_passes_on(bytes_of(kept[i])));
+    assert_false(stomp_passes_on(BYTES("content-length ")));
+    assert_false(stomp_passes_on(BYTES("\t user")));
+    assert_false(stomp_passes_on(BYTES("")));
+    assert_false(stomp_passes_on(BYTES(" ")));
 }
 
 /* NULL: no id. */

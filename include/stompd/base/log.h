@@ -13,7 +13,7 @@
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
-/* Lines less important than `least` are dropped. Default: LOG_LEVEL_INFO. Call before threads start. */
+/* From now on lines less important than `least` are dropped. Default: LOG_LEVEL_INFO. Any thread. */
 void log_set_level(enum log_level least);
 
 /* Writes one line; printf-like, without a line end. */

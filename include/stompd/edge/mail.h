@@ -10,7 +10,7 @@
 #include "stompd/auth/authenticator.h"
 #include "stompd/base/mailbox.h"
 #include "stompd/base/message.h"
-#include "stompd/edge/listener_conf.h"
+#include "stompd/edge/settings.h"
 #include "stompd/route/interest.h"
 #include "stompd/stomp/fault.h"
 
@@ -18,15 +18,19 @@ enum mail_type {
     /* to a worker */
     MAIL_ADOPT,    /* from the hub: a socket to serve */
     MAIL_DRAIN,    /* from the hub: what to tell balancers and clients */
+    MAIL_SETTINGS, /* from the hub: what holds from now on */
+    MAIL_CLUSTER,  /* from the hub: whether other nodes can be reached */
     MAIL_STOP,     /* from the hub: end at once; stays the hub's, nobody frees it */
     MAIL_LOGIN,    /* from a helper: credentials are checked */
-    MAIL_PUBLISH,  /* from a worker: a message that this one has interest in */
-    MAIL_ANNOUNCE, /* from a worker: it has interest in a key; answered by MAIL_CONFIRM */
+    /* between workers; in a cluster the hub stands for all other nodes and is one more peer */
+    MAIL_PUBLISH,  /* a message that the other has interest in */
+    MAIL_ANNOUNCE, /* interest in a key; answered by MAIL_CONFIRM */
     MAIL_CONFIRM,
-    MAIL_WITHDRAW, /* from a worker: it has no more */
-    MAIL_CREDIT,   /* from a worker: published bytes that it has worked off */
+    MAIL_WITHDRAW, /* no more */
+    MAIL_CREDIT,   /* published bytes that have been worked off */
     /* to the hub */
-    MAIL_RELEASED /* from a worker: sockets that it closed */
+    MAIL_RELEASED, /* from a worker: sockets that it closed */
+    MAIL_SESSION   /* from a worker: a user's session has come or gone */
 };
 
 #define PEER_ADDRESS_MAX 56 /* "[IPv6]:port" and its NUL */
@@ -45,10 +49,20 @@ struct mail_drain {
     uint32_t drain_time_ms; /* spread over this time */
 };
 
+struct mail_settings {
+    struct mail mail;
+    struct settings *settings; /* one reference */
+};
+
+struct mail_cluster {
+    struct mail mail;
+    bool away; /* Redis is: publishers do not wait for it */
+};
+
 struct mail_login {
     struct mail mail;
     struct job job;
-    struct authenticator *authenticator;
+    struct settings *settings; /* one reference: those that the login is judged by */
     struct mailbox *reply;
     struct connection *connection; /* NULL once it is gone; the worker's alone */
     _Atomic bool abandoned;        /* it is gone: spare the helper the work */
@@ -76,6 +90,14 @@ struct mail_credit {
     struct mail mail;
     unsigned from;
     uint64_t bytes;
+};
+
+struct mail_session {
+    struct mail mail;
+    bool open; /* false: it is gone */
+    size_t id_len;
+    size_t user_len;
+    char text[]; /* the session's id, then the user's name */
 };
 
 struct mail_released {

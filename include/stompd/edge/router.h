@@ -1,8 +1,9 @@
 /*
  * A worker's routing: who of its own sessions and which other workers get a message. It holds the topics and the user
  * destinations of its sessions, its interest as announced to the other workers, and theirs as announced to it; and it
- * keeps count of what was published to each, so that publishers pause when a worker falls behind. One owner; talks to
- * other workers by mail only.
+ * keeps count of what was published to each, so that publishers pause when a worker falls behind. In a cluster the hub
+ * is one more peer, which stands for all other nodes and gets whatever is published here. One owner; talks to its peers
+ * by mail only.
  *
  *     SUBSCRIBE: first holder of a key -> MAIL_ANNOUNCE to every peer -> MAIL_CONFIRM from each -> live
  *     SEND:      one look-up gives own subscriptions, for session_deliver(), and interested peers, for a MAIL_PUBLISH each
@@ -20,7 +21,7 @@
 #define ROUTER_HIGH_WATER (8u << 20)
 #define ROUTER_LOW_WATER  (4u << 20)
 
-/* Another worker, as this one sees it. */
+/* Another worker or the hub, as this one sees it. */
 struct peer {
     struct mailbox *mailbox;    /* NULL for the worker itself */
     struct mail_batch outgoing; /* posted at the end of the turn */
@@ -32,16 +33,20 @@ struct peer {
 struct router {
     struct session_env *env;
     unsigned index;     /* this worker */
-    unsigned count;     /* workers */
-    struct peer *peers; /* [count] */
+    unsigned count;     /* workers; in mail also the hub's number */
+    unsigned hub;       /* 1: in a cluster, so there is a peer `count`; else 0 */
+    struct peer *peers; /* [count + hub] */
     struct trie *topics;
     struct trie *users;
     struct interests interests;
 };
 
-/* `mailboxes` has `count` entries, that of this worker included. False when out of memory. */
+/*
+ * `mailboxes` has `count` entries, that of this worker included; `hub` is the hub's in a cluster, else NULL. Until the
+ * hub says otherwise, the other nodes are away. False when out of memory.
+ */
 MUST_CHECK bool router_init(struct router *router, struct session_env *env, unsigned index, unsigned count,
-                            struct mailbox *const *mailboxes);
+                            struct mailbox *const *mailboxes, struct mailbox *hub);
 
 /* All sessions must be gone. */
 void router_free(struct router *router);
@@ -52,10 +57,13 @@ MUST_CHECK bool router_subscribe(struct router *router, struct subscription *sub
 void router_unsubscribe(struct router *router, struct subscription *subscription);
 MUST_CHECK bool router_publish(struct router *router, struct message *message);
 
-/* Acts on mail from another worker, which stays the caller's to free. False: it is none of the router's. */
+/* Acts on mail from a peer, which stays the caller's to free. False: it is none of the router's. */
 MUST_CHECK bool router_take_mail(struct router *router, const struct mail *mail);
 
-/* Posts what the turn has collected for the other workers. */
+/* What a published message counts for until its credit comes, in bytes. */
+uint64_t router_cost(const struct message *message);
+
+/* Posts what the turn has collected for the peers. */
 void router_post(struct router *router);
 
 #endif

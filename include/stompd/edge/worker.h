@@ -11,8 +11,9 @@
 #ifndef STOMPD_EDGE_WORKER_H
 #define STOMPD_EDGE_WORKER_H
 
+#include "stompd/edge/counters.h"
 #include "stompd/edge/mail.h"
-#include "stompd/session/limits.h"
+#include "stompd/session/counters.h"
 
 struct worker;
 
@@ -20,14 +21,10 @@ struct worker;
 struct worker_conf {
     unsigned index;
     unsigned count;   /* workers in all */
+    bool cluster;     /* there are other nodes, for which the hub stands */
     const char *boot; /* "<node>:<boot id>" */
     const char *boot_id;
-    const struct session_limits *limits;
-    const struct users *users;
-    const struct listener_conf *listeners;
-    size_t listener_count;
-    uint32_t ping_time_ms; /* 0: no pings */
-    struct authenticator *authenticator;
+    struct settings *settings; /* at first; the worker takes a reference of its own */
     struct helpers *helpers;
     struct mailbox *hub;
 };
@@ -37,6 +34,10 @@ MUST_CHECK struct worker *worker_new(const struct worker_conf *conf);
 
 /* Where mail for the worker goes; lives as long as the worker. */
 struct mailbox *worker_mailbox(struct worker *worker);
+
+/* What it has counted: to be read at any time, as long as the worker lives. */
+const struct session_counters *worker_session_counters(const struct worker *worker);
+const struct worker_counters *worker_counters(const struct worker *worker);
 
 /* Starts the thread. `mailboxes` are those of all workers, by index. False: the log says why. */
 MUST_CHECK bool worker_start(struct worker *worker, struct mailbox *const *mailboxes);

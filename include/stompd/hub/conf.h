@@ -1,7 +1,7 @@
 /*
- * The conf file. One table in conf_table.c has an entry a key: section, name, type, default, one line of help, and
- * where the value goes. From it come the parser, the faults, and the commented reference file conf/stompd.conf
- * (tools/conf_reference.c).
+ * The conf file. One table in conf_table.c has an entry a key: section, name, type, default, one line of help, whether a
+ * reload changes it (hub/reload.h), and where the value goes. From it come the parser, the faults, and the commented
+ * reference file conf/stompd.conf (tools/conf_reference.c).
  *
  * Syntax: INI (libinih). `#` or `;` at the start of a line, or behind white space, begins a comment. Sizes: bytes, or
  * with k, m, g (1024s). Times with ms, s, m, h; a bare number is seconds. Unknown sections and keys, values that do not
@@ -16,8 +16,25 @@
 #include "stompd/base/log.h"
 #include "stompd/edge/listener_conf.h"
 #include "stompd/session/limits.h"
+#include "stompd/store/redis_address.h"
 
 #define CONF_WORKERS_MAX 64
+
+/* [cluster]: what the node shares with others. */
+struct cluster_settings {
+    struct redis_address *redis; /* NULL: no such section, a node on its own; with the text of password-file in it */
+    char *password_file;         /* NULL: not given */
+    char *prefix;                /* of all keys and channels */
+    char *registry_prefix;       /* of the sets of a user's sessions; NULL: "<prefix>user:" */
+    uint32_t node_timeout_ms;    /* after which a silent node is dead */
+    uint64_t buffer;             /* bytes kept for other nodes while Redis is away */
+};
+
+/* [admin]: the port for operators. */
+struct admin_settings {
+    char *bind;       /* NULL: no such section */
+    char *token_file; /* NULL: none, on loopback only */
+};
 
 struct conf {
     char *node;       /* [server] node: letters, digits, '.', '_', '-'; default: the host name */
@@ -29,6 +46,8 @@ struct conf {
     uint32_t connections;     /* [limits] connections: sockets open at a time */
     struct session_limits limits; /* the rest of [limits], and [server] heart-beat-send, heart-beat-receive */
     struct users users;           /* [auth] and [user NAME] */
+    struct cluster_settings cluster;
+    struct admin_settings admin;
     struct listener_conf *listeners;
     size_t listener_count;
 };

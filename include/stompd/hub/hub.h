@@ -6,7 +6,8 @@
  *             -> after notice-time: listeners close, sessions are closed with 1012, spread over drain-time
  *             -> all gone: workers stop
  *
- * SIGINT leaves both times out and closes with 1001. A second signal ends at once.
+ * SIGINT leaves both times out and closes with 1001. A second signal ends at once. SIGHUP reads the conf file again
+ * (hub/reload.h).
  */
 #ifndef STOMPD_HUB_HUB_H
 #define STOMPD_HUB_HUB_H
@@ -15,8 +16,11 @@
 
 struct hub;
 
-/* Binds the listeners and sets the workers up. Borrows the conf. NULL: the log says why. */
-MUST_CHECK struct hub *hub_new(const struct conf *conf);
+/*
+ * Binds the listeners and sets the workers up. Borrows both: the conf is what `file` held, and what holds until the file
+ * is read again. NULL: the log says why.
+ */
+MUST_CHECK struct hub *hub_new(const struct conf *conf, const char *file);
 
 /* Runs until the node was told to end. False: it could not start; the log says why. */
 MUST_CHECK bool hub_run(struct hub *hub);

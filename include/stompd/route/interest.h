@@ -1,11 +1,11 @@
 /*
- * What one worker must hear from its peers: how many of its own subscriptions want a key (an exact destination, a
- * pattern, or a user key), and whether all peers have said that they know. Pure book-keeping: who calls announces and
- * withdraws. One owner.
+ * What one worker must hear from its peers, the other workers and, in a cluster, the hub, which stands for all other
+ * nodes: how many of its own subscriptions want a key (an exact destination, a pattern, or a user key), and whether all
+ * peers have said that they know. Pure book-keeping: who calls announces and withdraws. One owner.
  *
- *     absent --acquire--> asking --confirm by every peer--> live
- *        ^                   |                               |
- *        +----release (last)-+-------------release (last)----+
+ *     absent --acquire--> asking --confirm by every worker--> known here --confirm by the hub--> live
+ *        ^                   |                                    |                               |
+ *        +----release (last)-+------------------release (last)----+---------------release (last)--+
  *
  * Each announcement has an id of its own, so that a late confirmation of an earlier one confirms nothing.
  */
@@ -22,7 +22,8 @@ enum interest_kind { INTEREST_EXACT, INTEREST_PATTERN, INTEREST_USER };
 struct interest {
     uint64_t id;              /* of the announcement */
     unsigned holders;         /* subscriptions that want it */
-    unsigned unconfirmed;     /* peers that have not answered yet; 0: live */
+    unsigned unconfirmed;     /* workers that have not answered yet */
+    bool hub_unconfirmed;     /* nor has the hub */
     struct list_node waiting; /* holders' own nodes, to be told when live */
     enum interest_kind kind;
     uint32_t key_len;
@@ -32,11 +33,12 @@ struct interest {
 struct interests {
     struct map by_key[3]; /* by kind */
     uint64_t last_id;
-    unsigned peers;
+    unsigned workers;
+    bool hub;
 };
 
-/* `peers`: how many confirmations make an interest live; 0 makes every interest live at once. */
-void interests_init(struct interests *interests, unsigned peers);
+/* `workers`: how many others have to confirm; `hub`: whether it has to. With neither, interest is live at once. */
+void interests_init(struct interests *interests, unsigned workers, bool hub);
 
 /* Frees all that is left. */
 void interests_free(struct interests *interests);
@@ -52,13 +54,20 @@ MUST_CHECK struct interest *interests_acquire(struct interests *interests, enum 
 bool interests_release(struct interests *interests, struct interest *interest);
 
 /*
- * A peer has confirmed announcement `id` of that key. Returns the interest when that made it live (its waiting list is
- * the caller's to empty), else NULL.
+ * A worker, or the hub, has confirmed announcement `id` of that key. Returns the interest when that made it known here
+ * or live (its waiting list is the caller's), else NULL.
  */
-struct interest *interests_confirm(struct interests *interests, enum interest_kind kind, struct bytes key, uint64_t id);
+struct interest *interests_confirm(struct interests *interests, enum interest_kind kind, struct bytes key, uint64_t id,
+                                   bool by_hub);
 
-static inline bool interest_is_live(const struct interest *interest) {
+/* Every worker of this node knows of it. */
+static inline bool interest_is_known(const struct interest *interest) {
     return interest->unconfirmed == 0;
+}
+
+/* And so do all other nodes. */
+static inline bool interest_is_live(const struct interest *interest) {
+    return interest_is_known(interest) && !interest->hub_unconfirmed;
 }
 
 static inline struct bytes interest_key(const struct interest *interest) {

@@ -1,6 +1,6 @@
 /*
  * What one session may use up, and the times that hold for it: the part of the conf file that the session layer reads.
- * Filled by hub/conf, immutable afterwards, shared by all workers.
+ * Filled by hub/conf; each worker has a copy of its own, which a reload of the conf file changes.
  */
 #ifndef STOMPD_SESSION_LIMITS_H
 #define STOMPD_SESSION_LIMITS_H

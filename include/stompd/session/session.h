@@ -7,13 +7,15 @@
  * ENDING: no input is taken and nothing is delivered any more; the transport writes what is in the outbox and closes.
  *
  * Waiting: a SEND, COMMIT or DISCONNECT waits while an earlier SUBSCRIBE is not live yet, so that
- * subscribe-then-request never loses the answer, and a SEND or COMMIT while the worker is congested. session_input()
- * then takes no more bytes until the session's resume effect.
+ * subscribe-then-request never loses the answer, and a SEND or COMMIT while the worker is congested. While other nodes
+ * can't be reached, a SUBSCRIBE that is known on this one does not hold them back. session_input() then takes no more
+ * bytes until the session's resume effect.
  */
 #ifndef STOMPD_SESSION_SESSION_H
 #define STOMPD_SESSION_SESSION_H
 
 #include "stompd/route/destination.h"
+#include "stompd/session/counters.h"
 #include "stompd/session/limits.h"
 #include "stompd/session/outbox.h"
 #include "stompd/session/transaction.h"
@@ -38,6 +40,8 @@ struct session_ops {
     void (*wake)(struct session *session);
     /* The outbox is full: write what the socket takes, now. May be called during a trie_match() walk. */
     void (*make_room)(struct session *session);
+    /* It is OPEN now, and session->user says whose it is. False: out of memory; the session ends. */
+    bool (*opened)(struct session *session);
     /*
      * The session has become ENDING for the reason in session->end, or is being freed; `why` is the sentence of its
      * ERROR, empty after DISCONNECT and when it is freed.
@@ -48,8 +52,8 @@ struct session_ops {
     /* Check credentials; the answer comes by session_logged_in(), at once or later. login is never empty. */
     void (*log_in)(struct session *session, struct bytes login, struct bytes passcode);
     /*
-     * Make the subscription receive. Sets subscription->live when it already is, else session_subscription_live()
-     * follows. False: out of memory.
+     * Make the subscription receive. Sets subscription->known and ->live when it is so already, else
+     * session_subscription_known() and session_subscription_live() follow. False: out of memory.
      */
     bool (*subscribe)(struct session *session, struct subscription *subscription,
                       const struct destination *destination);
@@ -68,15 +72,18 @@ struct session_env {
     const char *boot_id;
     unsigned owner; /* this worker's slot in messages, also its number in ids */
     unsigned owners;
-    struct stomp_header *headers; /* room for limits->frames.headers: the frame being handled */
+    struct stomp_header *headers; /* the frame being handled */
+    size_t header_capacity;       /* limits->frames.headers, or more */
     struct fault fault;           /* of the frame being handled */
     struct message *beat;         /* a server heart-beat: one EOL */
     struct buffer key;            /* scratch: the routing key of the SEND being handled */
     struct buffer shown;          /* scratch: the destination that its receivers see */
     uint64_t sessions;            /* counters that make ids */
     uint64_t messages;
-    bool congested;           /* publishers wait; see sessions_uncongest() */
-    struct list_node waiting; /* sessions that wait because of it */
+    bool congested;           /* publishers wait; see sessions_go_on() */
+    bool away;                /* other nodes can't be reached: nobody waits for them */
+    struct list_node waiting; /* sessions whose input waits, and perhaps others */
+    struct session_counters counters;
 };
 
 struct session {
@@ -95,7 +102,8 @@ struct session {
     struct list_node subscriptions;
     struct map by_id; /* subscriptions that have an id */
     uint32_t subscription_count;
-    uint32_t asking; /* subscriptions that are not live yet */
+    uint32_t asking;  /* subscriptions that are not live yet */
+    uint32_t unknown; /* of these, those that not even all workers of this node know of */
     struct transactions transactions;
     uint64_t acks; /* the last `ack` id given out */
     uint64_t opened_ms;
@@ -103,7 +111,7 @@ struct session {
     uint64_t wrote_ms;       /* last bytes handed to the socket */
     uint64_t frame_began_ms; /* 0: not within a frame */
     uint64_t waits_since_ms; /* 0: input does not wait */
-    enum fault_kind end;     /* why it is ENDING; FAULT_NONE: DISCONNECT */
+    enum fault_kind end;     /* why it is ENDING; FAULT_NONE: DISCONNECT; FAULT_GONE: it is being freed */
     char *user;              /* NULL: anonymous or not logged in */
     char id[];               /* "<node>:<boot id>:<worker>-<n>" */
 };
@@ -112,6 +120,12 @@ struct session {
 MUST_CHECK bool session_env_init(struct session_env *env);
 /* No session of it may be left. */
 void session_env_free(struct session_env *env);
+
+/*
+ * Before the values of env->limits change, which they may between two calls: makes room for frames of that many
+ * headers. False when out of memory, and nothing has changed.
+ */
+MUST_CHECK bool session_env_fit(struct session_env *env, size_t headers);
 
 /* NULL when out of memory. */
 MUST_CHECK struct session *session_new(struct session_env *env, uint64_t now_ms);
@@ -138,7 +152,10 @@ void session_heard(struct session *session, uint64_t now_ms);
 /* The answer to log_in: `user` is who it is, NULL refuses. */
 void session_logged_in(struct session *session, const char *user, uint64_t now_ms);
 
-/* Every peer knows of the subscription now: its receipt goes out, and input may go on. */
+/* Every worker of this node knows of the subscription now. */
+void session_subscription_known(struct subscription *subscription);
+
+/* And so do the other nodes: its receipt goes out, and input may go on. */
 void session_subscription_live(struct subscription *subscription);
 
 /*
@@ -162,7 +179,7 @@ uint64_t session_due(const struct session *session);
 /* Heart-beats and time-outs. */
 void session_tick(struct session *session, uint64_t now_ms);
 
-/* Lets all sessions of the worker that wait for the congestion to end go on. */
-void sessions_uncongest(struct session_env *env);
+/* env->congested or env->away has changed: all sessions of the worker that wait try again. */
+void sessions_go_on(struct session_env *env);
 
 #endif

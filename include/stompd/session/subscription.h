@@ -23,7 +23,8 @@ struct subscription {
     struct message *receipt;   /* the RECEIPT that is sent once it is live, or NULL */
     enum ack_mode ack;
     bool has_id; /* 1.0 allows none */
-    bool live;   /* every message sent from now on reaches it */
+    bool known;  /* every message that is sent on this node from now on reaches it */
+    bool live;   /* every message that is sent on any node from now on reaches it */
     uint32_t id_len;
     uint32_t destination_len;
     uint32_t start_len;
