@@ -9,6 +9,7 @@ const LOG_ENTRIES_MAX = 500;
 const page = (id) => document.getElementById(id);
 
 let name = null;
+let node = null; // the one that this page is or was on
 let room = null; // the one that was asked for
 let subscription = null; // the one of this connection
 let joins = 0;
@@ -16,9 +17,9 @@ let joined = false; // the server has said that the subscription is live
 
 const client = new StompJs.Client({
   brokerURL: brokerUrl(),
-  reconnectDelay: 500,
+  reconnectDelay: 200 + Math.round(Math.random() * 600), // all pages of a node lose it at the same moment
   reconnectTimeMode: StompJs.ReconnectionTimeMode.EXPONENTIAL,
-  maxReconnectDelay: 10000,
+  maxReconnectDelay: 5000,
   connectionTimeout: 10000,
   heartbeatIncoming: 10000,
   heartbeatOutgoing: 10000,
@@ -34,8 +35,10 @@ function brokerUrl() {
 }
 
 function connected(frame) {
-  page("session").textContent = frame.headers.session ?? "–";
+  const session = frame.headers.session ?? "–";
+  page("session").textContent = session;
   page("server").textContent = frame.headers.server ?? "–";
+  showNode(session.split(":")[0]);
   showState("connected");
   subscription = null;
   enterRoom();
@@ -44,7 +47,8 @@ function connected(frame) {
 function disconnected() {
   if (page("state").dataset.state !== "reconnecting") {
     showState("reconnecting");
-    showSystem("No connection. Trying again …");
+    showSystem(node === null ? "No connection. Trying again …" : `${node} is gone. Trying again …`);
+    page("node").classList.add("gone");
   }
   setJoined(false);
 }
@@ -58,7 +62,7 @@ function enterRoom() {
   client.watchForReceipt(receipt, () => {
     if (receipt === `join-${joins}`) {
       setJoined(true);
-      showSystem(`Connected to room ${room}`);
+      showSystem(`In room ${room}, on ${node}`);
     }
   });
   subscription = client.subscribe(destinationOf(room), showMessage, { receipt });
@@ -76,6 +80,19 @@ function setJoined(value) {
 function showState(state) {
   page("state").dataset.state = state;
   page("state").textContent = state;
+}
+
+/* A session's id begins with the name of its node. */
+function showNode(name) {
+  const badge = page("node");
+  if (node !== null && node !== name) {
+    showSystem(`Moved from ${node} to ${name}`);
+  }
+  node = name;
+  badge.textContent = name;
+  badge.style.setProperty("--hue", hueOf(name));
+  badge.classList.remove("gone");
+  badge.hidden = false;
 }
 
 /* Other programs may send to the room too: what is not of this page's making is shown as it is. */
@@ -129,12 +146,13 @@ function append(entry) {
   }
 }
 
+/* Names that differ in one letter get hues that are far apart. */
 function hueOf(name) {
   let hash = 0;
   for (const letter of name) {
     hash = (hash * 31 + letter.codePointAt(0)) % 360;
   }
-  return hash;
+  return (hash * 137) % 360;
 }
 
 function join() {

@@ -1,64 +1,14 @@
 // The demo page in a headless Chromium: two pages talk through the daemon, and a reload comes back.
 import assert from "node:assert/strict";
-import path from "node:path";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 
-import { chromium } from "playwright-core";
-
+import { countOf, isJoined, join, say, shown, useBrowser, WEB } from "./lib/chat.mjs";
 import { useDaemon } from "./lib/daemon.mjs";
-import { PATIENCE_MS } from "./lib/session.mjs";
-
-const WEB = path.resolve(process.env.STOMPD_WEB ?? "build/web");
-
-const FLAGS = [
-  "--headless",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 
 const daemon = useDaemon({ "listen web": { files: WEB } });
+const browser = useBrowser();
 
-let browser;
-before(async () => (browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: FLAGS })));
-after(() => browser?.close());
-
-/** A browser window of its own: other windows' storage is not seen. */
-async function openChat() {
-  const context = await browser.newContext();
-  const page = await context.newPage();
-  page.setDefaultTimeout(PATIENCE_MS);
-  page.faults = [];
-  page.on("pageerror", (error) => page.faults.push(error.message));
-  page.on("console", (line) => line.type() === "error" && page.faults.push(line.text()));
-  await page.goto(`http://127.0.0.1:${daemon.ports.web}/`);
-  return page;
-}
-
-async function join(page, name, room) {
-  await page.fill("#name", name);
-  await page.fill("#room", room);
-  await page.click("#join");
-  await isJoined(page);
-}
-
-/** The send button works once the server has confirmed the subscription. */
-async function isJoined(page) {
-  await page.locator("#state", { hasText: /^connected$/ }).waitFor();
-  await page.locator("#send:enabled").waitFor();
-}
-
-async function say(page, text) {
-  await page.fill("#message", text);
-  await page.click("#send");
-}
-
-const shown = (page, text) => page.locator("#log", { hasText: text }).waitFor();
-const countOf = async (page, text) => (await page.locator("#log").innerText()).split(text).length - 1;
+const openChat = () => browser.open(daemon.ports.web);
 
 describe("The chat page", () => {
   test("two pages in one room talk to each other", async () => {
@@ -102,6 +52,14 @@ describe("The chat page", () => {
     await say(ann, "thanks");
     await shown(ben, "thanks");
     await Promise.all([ann.context().close(), ben.context().close()]);
+  });
+
+  test("shows the node that it is on", async () => {
+    const ann = await openChat();
+    await join(ann, "Ann", "node");
+    await ann.locator("#node", { hasText: /^test-node$/ }).waitFor();
+    await shown(ann, "In room node, on test-node");
+    await ann.context().close();
   });
 
   test("is back by itself when the daemon was restarted", async () => {

@@ -17,7 +17,7 @@ export const WORKERS = process.env.STOMPD_WORKERS ?? "1";
 
 const SANITIZER_REPORT = /AddressSanitizer|ThreadSanitizer|runtime error|LeakSanitizer/;
 
-// Listeners get a free port as `bind`.
+// Listeners, and the section admin where a test has it, get a free port as `bind`.
 const DEFAULT_CONF = {
   server: { node: "test-node", workers: WORKERS, "notice-time": "50ms", "drain-time": "50ms" },
   "listen web": { protocol: "ws", path: "/ws" },
@@ -67,24 +67,40 @@ export function writeConf(sections) {
 }
 
 export class Daemon {
-  log = "";
-  ports = {}; // by the listener's name
+  log = ""; // since it was started last
+  ports = {}; // by the listener's name, and `admin`
   #conf;
+  #within;
 
-  constructor(conf = {}) {
+  /** `host`: where it listens. `within`: a command that runs the daemon, as the process that it is itself. */
+  constructor(conf = {}, { host = "127.0.0.1", within = [] } = {}) {
     this.#conf = mergeConf(conf);
+    this.host = host;
+    this.#within = within;
   }
 
+  /** Resolves when all its ports answer. */
   async start() {
+    await this.launch();
+    await this.untilListening();
+    return this;
+  }
+
+  /** Resolves when the process exists: for one that is to be late, or to refuse. */
+  async launch() {
     this.folder = await fs.mkdtemp(path.join(os.tmpdir(), "stompd-test-"));
     await this.#choosePorts();
     const file = path.join(this.folder, "stompd.conf");
     await fs.writeFile(file, writeConf(this.#conf));
-    this.child = spawn(PROGRAM, ["-c", file], { stdio: ["ignore", "inherit", "pipe"] });
+    this.log = "";
+    const [program, ...args] = [...this.#within, PROGRAM, "-c", file];
+    this.child = spawn(program, args, { stdio: ["ignore", "inherit", "pipe"] });
     this.child.stderr.setEncoding("utf8").on("data", (text) => (this.log += text));
     this.exited = once(this.child, "close"); // [code, signal], with all of the log read
+  }
+
+  async untilListening() {
     await Promise.all(Object.values(this.ports).map((port) => this.#untilAnswering(port)));
-    return this;
   }
 
   get pid() {
@@ -107,6 +123,14 @@ export class Daemon {
     await this.checkExit();
   }
 
+  /** Ends it at once, as a failing machine would. */
+  async crash() {
+    this.kill("SIGKILL");
+    await this.exited;
+    await fs.rm(this.folder, { recursive: true, force: true });
+    assert.ok(!SANITIZER_REPORT.test(this.log), `a sanitizer has found something:\n${this.log}`);
+  }
+
   async checkExit() {
     const patience = setTimeout(() => this.kill("SIGKILL"), PATIENCE_MS);
     const [code, signal] = await this.exited;
@@ -118,26 +142,27 @@ export class Daemon {
 
   async #choosePorts() {
     for (const [section, keys] of Object.entries(this.#conf)) {
-      const [, name] = /^listen (.*)$/.exec(section) ?? [];
-      if (name !== undefined && keys !== null) {
+      const [, name] = /^(?:listen )?(.*)$/.exec(section);
+      if ((section === "admin" || section !== name) && keys !== null) {
         this.ports[name] ??= await freePort(); // the same when it is started again
-        keys.bind = `127.0.0.1:${this.ports[name]}`;
+        keys.bind = `${this.host}:${this.ports[name]}`;
       }
     }
   }
 
   async #untilAnswering(port) {
-    while (!(await answers(port))) {
-      assert.ok(this.isRunning, `the daemon does not start:\n${this.log}`);
+    const deadline = Date.now() + PATIENCE_MS;
+    while (!(await answers(port, this.host))) {
+      assert.ok(this.isRunning && Date.now() < deadline, `the daemon does not start:\n${this.log}`);
       await sleep(20);
     }
   }
 }
 
 /** True when something listens there. */
-export function answers(port) {
+export function answers(port, host = "127.0.0.1") {
   return new Promise((resolve) => {
-    const socket = net.connect(port, "127.0.0.1");
+    const socket = net.connect(port, host);
     socket.once("connect", () => {
       socket.destroy();
       resolve(true);

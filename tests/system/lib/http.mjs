@@ -6,9 +6,9 @@ import net from "node:net";
 import { PATIENCE_MS } from "./session.mjs";
 
 /** Resolves with { status, headers, body }; an upgrade that was taken has status 101 and the `socket`. */
-export function request(port, { path = "/", method = "GET", headers = {}, body } = {}) {
+export function request(port, { host = "127.0.0.1", path = "/", method = "GET", headers = {}, body } = {}) {
   return new Promise((resolve, reject) => {
-    const asked = http.request({ port, host: "127.0.0.1", path, method, headers, agent: false });
+    const asked = http.request({ port, host, path, method, headers, agent: false });
     asked.once("error", reject);
     asked.once("upgrade", (response, socket, head) => {
       socket.on("error", () => {});

@@ -4,12 +4,12 @@ import { openWs } from "./ws.mjs";
 
 export const overWebSocket = {
   name: "WebSocket",
-  open: (daemon, options) => openWs(daemon.ports.web, options),
+  open: (daemon, options) => openWs(daemon.ports.web, { host: daemon.host, ...options }),
 };
 
 export const overTcp = {
   name: "TCP",
-  open: (daemon, options) => openTcp(daemon.ports.plain, options),
+  open: (daemon, options) => openTcp(daemon.ports.plain, { host: daemon.host, ...options }),
 };
 
 export const TRANSPORTS = [overWebSocket, overTcp];

@@ -69,12 +69,11 @@ export class WsSession extends Session {
 }
 
 /** Resolves when the WebSocket is open. `options` are those of ws; with `ca` it is TLS. */
-export function openWs(port, { path = "/ws", protocols = ["v12.stomp", "v11.stomp", "v10.stomp"], ...options } = {}) {
-  const scheme = options.ca === undefined ? "ws" : "wss";
-  const socket = new WebSocket(`${scheme}://127.0.0.1:${port}${path}`, protocols, {
-    perMessageDeflate: false,
-    ...options,
-  });
+export function openWs(port, options = {}) {
+  const { host = "127.0.0.1", path = "/ws", protocols = ["v12.stomp", "v11.stomp", "v10.stomp"], ...others } = options;
+  const scheme = others.ca === undefined ? "ws" : "wss";
+  const url = `${scheme}://${host}:${port}${path}`;
+  const socket = new WebSocket(url, protocols, { perMessageDeflate: false, ...others });
   return new Promise((resolve, reject) => {
     const session = new WsSession(socket);
     socket.once("open", () => resolve(session));
