@@ -23,6 +23,8 @@ enum stomp_command {
     STOMP_DISCONNECT
 };
 
+#define STOMP_COMMANDS (STOMP_DISCONNECT + 1)
+
 struct stomp_header {
     struct bytes name;
     struct bytes value;

@@ -56,7 +56,7 @@ enum stomp_parser_state {
 };
 
 struct stomp_parser {
-    const struct stomp_parser_limits *limits; /* borrowed */
+    const struct stomp_parser_limits *limits; /* borrowed; their values may change between two feeds */
     enum stomp_version version;
     bool logged_in; /* false: EOL may be CR LF, and version is 1.0, the laxest */
     enum stomp_parser_state state;
