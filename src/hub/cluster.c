@@ -77,14 +77,6 @@ static void give_credit(void *arg, unsigned worker, uint64_t bytes) {
     mail_batch_add(&cluster->outgoing[worker], &mail->mail);
 }
 
-static void take_session(struct cluster *cluster, const struct mail_session *mail) {
-    struct bytes id = {mail->text, mail->id_len};
-    if (mail->open)
-        registry_open(cluster->conf.registry, id, (struct bytes){mail->text + mail->id_len, mail->user_len});
-    else
-        registry_close(cluster->conf.registry, id);
-}
-
 bool cluster_take_mail(struct cluster *cluster, const struct mail *mail, uint64_t now_ms) {
     cluster->now_ms = now_ms;
     switch ((enum mail_type)mail->type) {
@@ -105,7 +97,7 @@ bool cluster_take_mail(struct cluster *cluster, const struct mail *mail, uint64_
         return true;
     }
     case MAIL_SESSION:
-        take_session(cluster, (const struct mail_session *)mail);
+        registry_take_mail(cluster->conf.registry, (const struct mail_session *)mail);
         return true;
     default:
         return false;
@@ -392,7 +384,8 @@ void cluster_tick(struct cluster *cluster, uint64_t now_ms) {
 
 void cluster_leave(struct cluster *cluster, uint64_t now_ms) {
     cluster->now_ms = now_ms;
-    cluster->leave_until_ms = now_ms + LEAVE_MS;
+    if (cluster->leave_until_ms == 0)
+        cluster->leave_until_ms = now_ms + LEAVE_MS;
     leave(cluster);
 }
 

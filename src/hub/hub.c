@@ -94,19 +94,11 @@ static void leave_when_empty(struct hub *hub) {
         leave(hub);
 }
 
-static void take_session(struct hub *hub, const struct mail_session *mail) {
-    struct bytes id = {mail->text, mail->id_len};
-    if (mail->open)
-        registry_open(hub->registry, id, (struct bytes){mail->text + mail->id_len, mail->user_len});
-    else
-        registry_close(hub->registry, id);
-}
-
 static void take_mail(struct hub *hub, const struct mail *mail, uint64_t now_ms) {
     if (mail->type == MAIL_RELEASED)
         acceptance_released(hub->acceptance, (const struct mail_released *)mail);
     else if (mail->type == MAIL_SESSION)
-        take_session(hub, (const struct mail_session *)mail);
+        registry_take_mail(hub->registry, (const struct mail_session *)mail);
     else if (!hub->cluster || !cluster_take_mail(hub->cluster, mail, now_ms))
         log_error("mail of type %u is not the hub's", mail->type);
 }
@@ -170,12 +162,13 @@ static void on_drain_timer(evutil_socket_t fd, short what, void *arg) {
 }
 
 static void reload(struct hub *hub) {
-    if (hub->serving)
+    bool told = hub->serving && !hub->draining;
+    if (told)
         notify_reloading();
     bool reloaded = reload_run(hub->reload, hub->acceptance, hub->mailboxes);
     if (reloaded && hub->admin)
         admin_reload(hub->admin, reload_conf(hub->reload)->admin.token_file);
-    if (hub->serving)
+    if (told)
         notify_ready("serving clients, with %s conf", reloaded ? "the new" : "its old");
 }
 

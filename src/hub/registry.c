@@ -205,6 +205,14 @@ void registry_close(struct registry *registry, struct bytes id) {
     forget_empty_user(registry, user);
 }
 
+void registry_take_mail(struct registry *registry, const struct mail_session *mail) {
+    struct bytes id = {mail->text, mail->id_len};
+    if (mail->open)
+        registry_open(registry, id, (struct bytes){mail->text + mail->id_len, mail->user_len});
+    else
+        registry_close(registry, id);
+}
+
 /* ---- the copy ---- */
 
 /* Nothing is written until the next restore, which compares all. */

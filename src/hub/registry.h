@@ -11,6 +11,7 @@
 #define STOMPD_HUB_REGISTRY_H
 
 #include "stompd/base/map.h"
+#include "stompd/edge/mail.h"
 #include "stompd/store/store.h"
 
 struct registry;
@@ -23,6 +24,9 @@ void registry_free(struct registry *registry);
 /* A session of a user has come or gone. Out of memory is logged: the session is then missing in what is answered. */
 void registry_open(struct registry *registry, struct bytes id, struct bytes name);
 void registry_close(struct registry *registry, struct bytes id);
+
+/* The same as a worker tells it. */
+void registry_take_mail(struct registry *registry, const struct mail_session *mail);
 
 /* Writes to the store what has changed, and tries again what it refused a while ago; at the end of the hub's turn. */
 void registry_flush(struct registry *registry, uint64_t now_ms);

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 #include <stdio.h>
@@ -231,14 +232,15 @@ static const char *fault_of(struct bytes payload) {
     struct payload_origin read;
     struct message *message = NULL;
     /* In a block of its own, so that valgrind sees every byte read too far. */
-    char *copy = test_malloc(payload.len + 1);
+    char *copy = malloc(payload.len + 1);
+    assert_non_null(copy);
     memcpy(copy + 1, payload.data, payload.len);
     struct bytes alone = {copy + 1, payload.len};
     if (payload_read_origin(alone, &read, &why))
         message = read.type == PAYLOAD_PUBLICATION ? payload_read_message(alone, 1, &why) : NULL;
     if (message)
         message_unref(message);
-    test_free(copy);
+    free(copy);
     return message ? "" : why;
 }
 
@@ -440,6 +442,7 @@ static void test_a_key_is_what_a_client_can_send_to(void **state) {
     assert_no_key(*state, ROUTE_USER, BYTES("ubob\0/queue\0/a"));
     assert_no_key(*state, ROUTE_USER, BYTES("u\0/queue/a"));
     assert_no_key(*state, ROUTE_USER, BYTES("snode\0/queue/a"));
+    assert_no_key(*state, ROUTE_USER, BYTES("s:b00t:0-1\0/queue/a"));
 }
 
 static void test_an_id_of_a_session_has_no_nul(void **state) {
