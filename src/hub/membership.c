@@ -251,7 +251,6 @@ static void acquit(struct membership *membership, struct watched *watched) {
     watched->fenced = false;
 }
 
-/* The server refused, or the link broke. */
 static void bury_later(struct membership *membership, struct watched *watched) {
     watched->again_ms = membership->now_ms + renew_interval(membership);
 }
@@ -270,7 +269,7 @@ static void on_buried(void *arg, const struct store_answer *answer) {
         end_burial(membership, target);
     else if (answer->result == STORE_ALIVE)
         acquit(membership, target);
-    else
+    else if (answer->result == STORE_FAILED)
         bury_later(membership, target);
 }
 
@@ -350,6 +349,7 @@ void membership_up(struct membership *membership, uint64_t now_ms) {
 void membership_down(struct membership *membership) {
     membership->up = false;
     membership->listed = false;
+    membership->renewing = false; /* also when the call was not made for want of memory */
     membership->state = MEMBERSHIP_OUT;
 }
 

@@ -17,7 +17,7 @@ static uint64_t resident_bytes(void) {
     FILE *file = fopen("/proc/self/statm", "re");
     if (!file)
         return 0;
-    if (fscanf(file, "%*u %" SCNu64, &pages) != 1) /* NOLINT(cert-err34-c): the kernel writes numbers */
+    if (fscanf(file, "%*u %" SCNu64, &pages) != 1)
         pages = 0;
     fclose(file);
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);

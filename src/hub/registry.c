@@ -294,11 +294,12 @@ void registry_flush(struct registry *registry, uint64_t now_ms) {
 
 static void ask_for_page(struct registry *registry, uint64_t cursor);
 
+/* A page that was refused counts as the last: another restore will follow. */
 static void on_page(void *arg, const struct store_answer *answer) {
     struct registry *registry = arg;
     registry->paging = false;
     on_answer(registry, answer->result);
-    if (registry->copy != COPY_SCANNED || (answer->result != STORE_OK && !registry->rescan))
+    if (registry->copy != COPY_SCANNED)
         return;
     if (registry->rescan) {
         ask_for_page(registry, 0);
@@ -327,7 +328,6 @@ void registry_restore(struct registry *registry) {
         return;
     registry->retry_ms = 0;
     registry->copy = COPY_SCANNED;
-    forget_removals(registry);
     while ((session = map_next(&registry->by_id, &cursor)) != NULL)
         if (!list_is_linked(&session->to_add))
             list_append(&registry->to_add, &session->to_add);
@@ -339,6 +339,8 @@ void registry_restore(struct registry *registry) {
 
 void registry_down(struct registry *registry) {
     registry->retry_in_ms = RETRY_MIN_MS;
+    registry->calls = 0; /* also one that was not made for want of memory */
+    registry->paging = false;
     lose_copy(registry);
 }
 

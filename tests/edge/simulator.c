@@ -31,14 +31,32 @@ static void on_make_room(struct session *session) {
     (void)session; /* a socket that takes nothing until the client reads */
 }
 
+static void tell_hub(struct session *session, bool open) {
+    struct sim_worker *worker = client_of(session)->worker;
+    struct bytes id = bytes_of(session->id);
+    struct bytes user = bytes_of(session->user);
+    struct mail_session *mail = malloc(sizeof *mail + id.len + user.len);
+    assert_non_null(mail);
+    *mail = (struct mail_session){.mail.type = MAIL_SESSION, .open = open, .id_len = id.len, .user_len = user.len};
+    memcpy(mail->text, id.data, id.len);
+    memcpy(mail->text + id.len, user.data, user.len);
+    mail_batch_add(&worker->for_hub, &mail->mail);
+}
+
 static bool on_opened(struct session *session) {
+    struct sim_client *client = client_of(session);
     assert_int_equal(session->state, SESSION_OPEN);
+    client->entered = client->worker->simulator->hub && session->user;
+    if (client->entered)
+        tell_hub(session, true);
     return true;
 }
 
 static void on_ended(struct session *session, const char *why) {
     (void)why;
     assert_int_equal(session->state, SESSION_ENDING);
+    if (client_of(session)->entered)
+        tell_hub(session, false);
 }
 
 static void on_resume(struct session *session) {
@@ -102,22 +120,26 @@ static void wake_nobody(void *arg) {
     (void)arg;
 }
 
-static void init_worker(struct simulator *simulator, unsigned index, struct mailbox *const *mailboxes) {
+static void init_worker(struct simulator *simulator, unsigned index, struct mailbox *const *mailboxes, const char *boot,
+                        const char *boot_id) {
     struct sim_worker *worker = &simulator->workers[index];
     worker->simulator = simulator;
     worker->env = (struct session_env){.ops = &routed,
                                        .limits = &simulator->limits,
                                        .anonymous = true,
-                                       .boot = "node-a:b00t",
-                                       .boot_id = "b00t",
+                                       .boot = boot,
+                                       .boot_id = boot_id,
                                        .owner = index,
                                        .owners = simulator->worker_count};
     list_init(&worker->resuming);
     assert_true(session_env_init(&worker->env));
-    assert_true(router_init(&worker->router, &worker->env, index, simulator->worker_count, mailboxes, NULL));
+    mailbox_init(&worker->hub, wake_nobody, NULL);
+    assert_true(router_init(&worker->router, &worker->env, index, simulator->worker_count, mailboxes,
+                            simulator->hub ? &worker->hub : NULL));
 }
 
-struct simulator *simulator_new(unsigned worker_count, uint64_t seed) {
+static struct simulator *create(unsigned worker_count, unsigned hub, uint64_t seed, const char *boot,
+                                const char *boot_id) {
     struct mailbox *mailboxes[SIM_WORKERS_MAX];
     struct simulator *simulator = calloc(1, sizeof *simulator);
     assert_non_null(simulator);
@@ -125,19 +147,31 @@ struct simulator *simulator_new(unsigned worker_count, uint64_t seed) {
     simulator->limits = generous;
     simulator->random = seed;
     simulator->worker_count = worker_count;
+    simulator->hub = hub;
     for (unsigned n = 0; n < worker_count; n++) {
         mailboxes[n] = &simulator->workers[n].mailbox;
         mailbox_init(mailboxes[n], wake_nobody, NULL);
     }
     for (unsigned n = 0; n < worker_count; n++)
-        init_worker(simulator, n, mailboxes);
+        init_worker(simulator, n, mailboxes, boot, boot_id);
     return simulator;
 }
 
+struct simulator *simulator_new(unsigned worker_count, uint64_t seed) {
+    return create(worker_count, 0, seed, "node-a:b00t", "b00t");
+}
+
+struct simulator *simulator_new_with_hub(unsigned worker_count, uint64_t seed, const char *boot, const char *boot_id) {
+    return create(worker_count, 1, seed, boot, boot_id);
+}
+
 static void free_worker(struct sim_worker *worker) {
-    for (unsigned from = 0; from < SIM_WORKERS_MAX; from++)
+    for (unsigned from = 0; from <= SIM_WORKERS_MAX; from++)
         mail_discard_all(worker->arrived[from].oldest);
     mail_discard_all(mailbox_take(&worker->mailbox));
+    mail_discard_all(worker->for_hub.newest);
+    mail_discard_all(worker->at_hub.oldest);
+    mail_discard_all(mailbox_take(&worker->hub));
     router_free(&worker->router);
     session_env_free(&worker->env);
 }
@@ -160,7 +194,7 @@ void simulator_free(struct simulator *simulator) {
 
 /* ---- mail ---- */
 
-static unsigned sender_of(const struct mail *mail) {
+static unsigned sender_of(const struct sim_worker *worker, const struct mail *mail) {
     switch ((enum mail_type)mail->type) {
     case MAIL_PUBLISH:
         return ((const struct mail_publish *)mail)->from;
@@ -170,23 +204,28 @@ static unsigned sender_of(const struct mail *mail) {
         return ((const struct mail_interest *)mail)->from;
     case MAIL_CREDIT:
         return ((const struct mail_credit *)mail)->from;
+    case MAIL_CLUSTER:
+        return worker->simulator->worker_count;
     default:
-        fail_msg("no worker sends mail of type %u", mail->type);
+        fail_msg("no peer sends mail of type %u", mail->type);
     }
     return 0;
+}
+
+static void queue_mail(struct mail_batch *queue, struct mail *mail) {
+    mail->next = NULL;
+    if (queue->newest)
+        queue->newest->next = mail;
+    else
+        queue->oldest = mail;
+    queue->newest = mail;
 }
 
 static void sort_arrived(struct sim_worker *worker) {
     struct mail *mail = mailbox_take(&worker->mailbox);
     while (mail) {
         struct mail *next = mail->next;
-        struct mail_batch *queue = &worker->arrived[sender_of(mail)];
-        mail->next = NULL;
-        if (queue->newest)
-            queue->newest->next = mail;
-        else
-            queue->oldest = mail;
-        queue->newest = mail;
+        queue_mail(&worker->arrived[sender_of(worker, mail)], mail);
         mail = next;
     }
 }
@@ -220,9 +259,27 @@ static void resume_all(struct sim_worker *worker) {
     }
 }
 
+static void post_all(struct sim_worker *worker) {
+    router_post(&worker->router);
+    mailbox_post_batch(&worker->hub, &worker->for_hub);
+}
+
+struct mail *sim_take_for_hub(struct simulator *simulator, unsigned worker) {
+    struct sim_worker *from = &simulator->workers[worker];
+    post_all(from);
+    struct mail *mail = mailbox_take(&from->hub);
+    while (mail) {
+        struct mail *next = mail->next;
+        queue_mail(&from->at_hub, mail);
+        mail = next;
+    }
+    return take_oldest(&from->at_hub);
+}
+
 /* Takes what `from` has sent to `to`, oldest first; NULL when nothing is under way. */
 static struct mail *take_mail(struct simulator *simulator, unsigned from, unsigned to) {
-    router_post(&simulator->workers[from].router);
+    if (from < simulator->worker_count)
+        post_all(&simulator->workers[from]);
     sort_arrived(&simulator->workers[to]);
     return take_oldest(&simulator->workers[to].arrived[from]);
 }
@@ -245,7 +302,7 @@ void sim_step_all(struct simulator *simulator, unsigned from, unsigned to) {
 
 bool sim_step_random(struct simulator *simulator) {
     unsigned count = simulator->worker_count;
-    unsigned pairs = count * count;
+    unsigned pairs = (count + simulator->hub) * count;
     if (pairs == 0)
         return false;
     unsigned first = (unsigned)random_below(&simulator->random, pairs);

@@ -2,7 +2,7 @@
  * Several workers in one thread, without sockets: each has its router, its session_env, its mailbox and its sessions,
  * wired as src/edge/connection.c and worker.c do it. Tests feed clients' frames, move mail one by one, in an order that
  * they choose or that is drawn from a seed, and read what sessions write. Mail from one worker to another keeps its
- * order, as in a real mailbox.
+ * order, as in a real mailbox. For a node of a cluster the test plays the hub (tests/hub/cluster_simulator.h).
  */
 #ifndef TESTS_EDGE_SIMULATOR_H
 #define TESTS_EDGE_SIMULATOR_H
@@ -19,9 +19,12 @@ struct sim_worker {
     struct session_env env;
     struct router router;
     struct mailbox mailbox;
-    struct mail_batch arrived[SIM_WORKERS_MAX]; /* by sender; `oldest` is taken first, next leads to the newer */
-    unsigned handled[MAIL_RELEASED + 1];        /* mail handled so far, by type */
-    struct list_node resuming;                  /* clients whose sessions take input again */
+    struct mail_batch arrived[SIM_WORKERS_MAX + 1]; /* by sender; `oldest` is taken first, next leads to the newer */
+    struct mailbox hub;                             /* the hub's, one a worker */
+    struct mail_batch for_hub;                      /* sessions that have come or gone, to be posted */
+    struct mail_batch at_hub;                       /* as arrived[] */
+    unsigned handled[MAIL_SESSION + 1];             /* mail handled so far, by type */
+    struct list_node resuming;                      /* clients whose sessions take input again */
 };
 
 /* A session and what its client does; session->transport points here. */
@@ -29,6 +32,7 @@ struct sim_client {
     struct sim_worker *worker;
     struct session *session;
     struct list_node resuming;
+    bool entered;        /* the hub was told of its session */
     struct buffer stash; /* input that the session has not taken yet */
     struct buffer frame; /* the last one read */
 };
@@ -37,12 +41,19 @@ struct simulator {
     struct session_limits limits; /* generous; a test lowers what it is about */
     uint64_t random;              /* the order in which mail is handled */
     unsigned worker_count;
+    unsigned hub; /* 1: there is one, the test; it sends mail as number `worker_count` */
     struct sim_worker workers[SIM_WORKERS_MAX];
     struct sim_client *clients[SIM_CLIENTS_MAX];
     size_t client_count;
 };
 
 struct simulator *simulator_new(unsigned worker_count, uint64_t seed);
+
+/* The same with a hub, for a boot ("<node>:<boot id>"); both strings are borrowed. */
+struct simulator *simulator_new_with_hub(unsigned worker_count, uint64_t seed, const char *boot, const char *boot_id);
+
+/* For the hub: the oldest mail that the worker has sent it, the caller's to free. NULL: nothing is under way. */
+struct mail *sim_take_for_hub(struct simulator *simulator, unsigned worker);
 
 /* Frees clients, the mail in flight and the workers, in any state. */
 void simulator_free(struct simulator *simulator);
@@ -77,7 +88,7 @@ void sim_expect_nothing(struct sim_client *client);
 
 /*
  * Worker `from` posts what it has collected; worker `to` handles the oldest mail that it has from there, which must be
- * of that type, then feeds sessions whose input may go on.
+ * of that type, then feeds sessions whose input may go on. `from` may be the hub, which has posted already.
  */
 void sim_step(struct simulator *simulator, unsigned from, unsigned to, enum mail_type type);
 

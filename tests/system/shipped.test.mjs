@@ -88,6 +88,12 @@ describe("The image", () => {
     assert.deepEqual(packagesOf(run), [...wanted, "libwebsockets-evlib-uv"].sort());
   });
 
+  test("is built from all folders that CMakeLists.txt takes programs from", () => {
+    const folders = [...read("CMakeLists.txt").matchAll(/^add_executable\(\S+ (\w+)\//gm)].map(([, name]) => name);
+    assert.ok(folders.includes("src"));
+    folders.forEach((name) => assert.match(build, new RegExp(`^COPY ${name} ${name}$`, "m")));
+  });
+
   test("copies only what its .dockerignore lets in", () => {
     const letIn = [...read("docker/Dockerfile.dockerignore").matchAll(/^!(.*)$/gm)].map(([, name]) => name);
     const copies = [...dockerfile.matchAll(/^COPY (?:--chmod=\S+ )?(?!--from)(.*) \S+$/gm)];

@@ -7,7 +7,8 @@
  * events come in the order of what caused them. Where the link breaks, every call that was not answered is answered
  * STORE_AWAY, then `down` is told; whatever is called until the next `up` is answered STORE_AWAY or, where there is no
  * answer, does nothing. Arguments are borrowed for the call. What was not answered may still be done later, but renew,
- * add_sessions and remove_sessions of a broken link do nothing any more once one of the next link is done.
+ * add_sessions and remove_sessions of a broken link do nothing any more once one of the next link is done. A call for
+ * which there is no memory breaks the link and may go without an answer.
  *
  * Names of channels, nodes and users stand here without the conf file's prefix; the store puts it in front.
  */

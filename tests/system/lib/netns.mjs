@@ -1,7 +1,6 @@
 // A network namespace with two cables to this one: by `front` clients reach what runs in there, by `back` it reaches
 // what runs out here, and that one can be unplugged: packets then vanish, and nobody is told. Needs root.
 import { execFileSync } from "node:child_process";
-import { after } from "node:test";
 
 /** Addresses for tests of networks (RFC 2544), which lead nowhere outside. */
 const NETWORK = "198.18";
@@ -68,11 +67,4 @@ export class Namespace {
     ip("-n", this.name, "link", "set", end, "up");
     return { link, outside, inside };
   }
-}
-
-/** One that is there while the tests of the file run. */
-export function useNamespace() {
-  const namespace = new Namespace();
-  after(() => namespace.remove());
-  return namespace;
 }

@@ -1,0 +1,59 @@
+/*
+ * What passes on the links of a fake_server (fake_store.h): commands with their arguments, which become their own
+ * answers when they are executed, and messages. What the scripts of the store in Redis do (src/store/lua/) is written
+ * here once more, in C.
+ */
+#ifndef STORE_FAKE_COMMAND_H
+#define STORE_FAKE_COMMAND_H
+
+#include "fake_store.h"
+
+enum fake_kind {
+    FAKE_PUBLISH,     /* a row: channel, payload */
+    FAKE_MESSAGE,     /* the same, on its way to a subscriber */
+    FAKE_SUBSCRIBE,   /* a row: name */
+    FAKE_UNSUBSCRIBE, /* the same */
+    FAKE_RENEW,
+    FAKE_BURY, /* a row: node, boot, what was observed */
+    FAKE_LEAVE,
+    FAKE_ADD_SESSIONS, /* rows: session, user */
+    FAKE_REMOVE_SESSIONS,
+    FAKE_SESSION_PAGE,
+    FAKE_USER_SESSIONS, /* a row: user */
+    FAKE_USERS          /* a row: the name behind which the page begins */
+};
+
+/* Of a command's arguments, or of its answer: a node, a session or a user. */
+struct fake_row {
+    struct buffer first;
+    struct buffer second;
+    uint64_t number;
+    bool fenced;
+};
+
+struct fake_command {
+    struct list_node in_pipe;
+    enum fake_kind kind;
+    enum store_channel channel; /* FAKE_SUBSCRIBE, FAKE_UNSUBSCRIBE */
+    uint64_t number;            /* renewals, a cursor or a limit */
+    uint64_t since_ms;          /* when it was given */
+    struct store_call call;     /* done is NULL: nobody waits */
+    enum store_result result;
+    struct fake_row *rows;
+    size_t count;
+};
+
+struct fake_command *fake_command_new(enum fake_kind kind);
+void fake_command_free(struct fake_command *command);
+
+/* Copies. */
+struct fake_row *fake_command_add(struct fake_command *command, struct bytes first, struct bytes second);
+
+/* Executes a command of the book or the registry for that boot: its rows and result are the answer then. */
+void fake_command_execute(struct fake_command *command, struct fake_server *server, struct bytes node,
+                          struct bytes boot);
+
+/* Tells whoever waits, with that result. */
+void fake_command_answer(const struct fake_command *command, enum store_result result);
+
+#endif
