@@ -22,6 +22,7 @@ struct redis_store {
     struct buffer user_front;  /* of the key of a user's sessions */
     struct buffer key;         /* scratch */
     uint64_t renewals;         /* the count of this boot; goes up with each link too */
+    uint64_t least;            /* that of this link's first renewal; 0: there was none yet */
 };
 
 /* What SUBSCRIBE and the like are sent with. */
@@ -136,6 +137,7 @@ static void on_up(void *arg, struct bytes run_id) {
     struct redis_store *redis = arg;
     if (redis->link.ups > 1)
         redis->renewals++;
+    redis->least = 0;
     redis->store.events->up(redis->store.arg, run_id);
 }
 
@@ -200,11 +202,14 @@ static void make_call(struct redis_store *redis, enum redis_call_kind kind, stru
 /* The count goes on when the entry is lost, so that no count of a boot comes twice. */
 static void renew(struct store *store, struct store_call call) {
     struct redis_store *redis = of(store);
-    begin_script(redis, REDIS_SCRIPT_RENEW, 1, 3);
+    begin_script(redis, REDIS_SCRIPT_RENEW, 1, 4);
     add_key(redis, "nodes", BYTES(""), "");
     redis_command_add(&redis->command, bytes_of(redis->conf.node));
     redis_command_add(&redis->command, bytes_of(redis->conf.boot));
     redis_command_add_number(&redis->command, ++redis->renewals);
+    redis_command_add_number(&redis->command, redis->least);
+    if (redis->least == 0)
+        redis->least = redis->renewals;
     make_call(redis, CALL_RENEW, call);
 }
 
@@ -231,8 +236,9 @@ static void leave(struct store *store, struct store_call call) {
 
 static void write_sessions(struct redis_store *redis, enum redis_script script, const struct store_session *sessions,
                            size_t count) {
-    begin_registry_script(redis, script, bytes_of(redis->conf.node), bytes_of(redis->conf.boot), 2 + 2 * count);
+    begin_registry_script(redis, script, bytes_of(redis->conf.node), bytes_of(redis->conf.boot), 3 + 2 * count);
     redis_command_add_number(&redis->command, redis->renewals);
+    redis_command_add_number(&redis->command, redis->least);
     redis_command_add(&redis->command, buffer_bytes(&redis->user_front));
     for (size_t n = 0; n < count; n++) {
         redis_command_add(&redis->command, sessions[n].id);

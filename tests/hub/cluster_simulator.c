@@ -35,10 +35,10 @@ static void on_registry_gone(void *arg) {
     cluster_renew(node->cluster, node->simulator->now_ms);
 }
 
-/* Where nobody else has the name, only a late renewal of the boot before can look like it. */
+/* Where nobody else has the name, only a late sign of life of the boot before can look like it. */
 static void on_refused(void *arg, const char *why) {
     struct sim_node *node = arg;
-    if (!node->expects_refusal && node->simulator->server.late_renewals == node->late_renewals)
+    if (!node->expects_refusal && node->simulator->server.late_signs == node->late_signs)
         fail_msg("node %s: %s", node->name, why);
     node->refused = node->ended = true;
 }
@@ -76,7 +76,7 @@ void sim_node_start(struct sim_node *node) {
     node->ended = node->refused = node->left = node->stopped = node->in_turn = false;
     node->was_deaf = true;
     node->started_ms = simulator->now_ms;
-    node->late_renewals = simulator->server.late_renewals;
+    node->late_signs = simulator->server.late_signs;
     snprintf(node->boot_id, sizeof node->boot_id, "%u", ++simulator->boots);
     snprintf(node->boot, sizeof node->boot, "%s:%s", node->name, node->boot_id);
     node->workers =

@@ -33,9 +33,9 @@ struct sim_node {
     struct registry *registry;
     struct cluster *cluster;
     uint64_t started_ms;
-    uint64_t late_renewals; /* the server's, when it started */
-    bool in_turn;           /* something has happened since the hub's last flush */
-    bool ended;             /* it has left, or was refused */
+    uint64_t late_signs; /* the server's, when it started */
+    bool in_turn;        /* something has happened since the hub's last flush */
+    bool ended;          /* it has left, or was refused */
     bool refused;
     bool left;
     bool stopped;         /* its process is */

@@ -23,7 +23,7 @@
 #include "cluster_simulator.h"
 #include "stompd/base/log.h"
 
-#define SEEDS             200
+#define SEEDS             500
 #define ACTIONS           300
 #define PLAYERS           8
 #define SUBSCRIPTIONS_MAX 256
@@ -650,13 +650,14 @@ static bool has_survivor(const struct run *run) {
     return false;
 }
 
-/* Somebody has to clean up after the dead; the first who tries may be refused, for a late renewal of theirs. */
+/* Somebody has to clean up after the dead; the first who tries may be refused, for a late sign of their life. */
 static void calm_down(struct run *run) {
     mend_all(run);
     for (int n = 0; n < 2; n++) {
         if (!has_survivor(run))
             start_node(run, draw_node(run));
         cluster_pass(run->simulator, SIM_QUIET_MS);
+        lose_nodes(run);
     }
 }
 

@@ -93,22 +93,23 @@ static void list_nodes(struct fake_command *command, const struct fake_server *s
     }
 }
 
+/* The count never goes back, so that what comes late of a broken link is no renewal. */
 static enum store_result renew(struct fake_command *command, struct fake_server *server, struct bytes node,
                                struct bytes boot) {
     struct fake_node *entry = find_node(server, node);
-    enum store_result result = STORE_OK;
     if (entry && !is(&entry->boot, boot)) {
         list_nodes(command, server);
         return STORE_TAKEN;
     }
-    if (!entry || entry->fenced)
-        result = STORE_GONE;
+    bool alive = entry && !entry->fenced;
     if (!entry)
         entry = add_node(server, node, boot);
-    entry->renewals = command->number;
+    bool goes_on = alive && entry->renewals >= command->least;
+    if (!alive || entry->renewals < command->number)
+        entry->renewals = command->number;
     entry->fenced = false;
     list_nodes(command, server);
-    return result;
+    return goes_on ? STORE_OK : STORE_GONE;
 }
 
 /* ---- the registry ---- */
@@ -146,9 +147,12 @@ static void add_session(struct fake_server *server, struct bytes boot, const str
 
 static enum store_result write_sessions(struct fake_command *command, struct fake_server *server, struct bytes node,
                                         struct bytes boot) {
-    const struct fake_node *entry = find_node(server, node);
-    if (!entry || !is(&entry->boot, boot) || entry->fenced)
+    struct fake_node *entry = find_node(server, node);
+    if (!entry || !is(&entry->boot, boot) || entry->fenced || entry->renewals > command->number ||
+        entry->renewals < command->least)
         return STORE_GONE;
+    if (!server->full)
+        entry->renewals = command->number;
     for (size_t n = 0; n < command->count; n++) {
         struct fake_session *session = find_session(server, boot, buffer_bytes(&command->rows[n].first));
         if (command->kind == FAKE_ADD_SESSIONS)

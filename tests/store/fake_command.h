@@ -35,7 +35,8 @@ struct fake_command {
     struct list_node in_pipe;
     enum fake_kind kind;
     enum store_channel channel; /* FAKE_SUBSCRIBE, FAKE_UNSUBSCRIBE */
-    uint64_t number;            /* renewals, a cursor or a limit */
+    uint64_t number;            /* the boot's count of renewals, a cursor or a limit */
+    uint64_t least;             /* of the boot's counts, what this link may have left in its entry */
     uint64_t since_ms;          /* when it was given */
     struct store_call call;     /* done is NULL: nobody waits */
     enum store_result result;

@@ -48,8 +48,10 @@ struct fake_store {
     struct fake_server *server;
     char *node;
     char *boot;
-    uint64_t renewals;
+    uint64_t renewals; /* the boot's count, one more with each link too */
+    uint64_t least;    /* that of this link's first renewal; 0: there was none yet */
     enum state state;
+    bool was_up;
     bool cut;
     bool paused;
     struct connection speaker;
@@ -205,13 +207,17 @@ static void free_orphan(struct orphan *orphan) {
     free(orphan);
 }
 
+static bool is_sign_of_life(enum fake_kind kind) {
+    return kind == FAKE_RENEW || kind == FAKE_ADD_SESSIONS || kind == FAKE_REMOVE_SESSIONS;
+}
+
 /* Nobody waits for the answer, and the next may never come. */
 static void execute_orphan(struct fake_server *server, struct orphan *orphan, uint64_t *random) {
     struct fake_command *command = first_of(&orphan->commands);
     bool ends = random_below(random, ORPHAN_ENDS) == 0;
     if (!ends) {
         execute(server, command, orphan->node, orphan->boot);
-        server->late_renewals += command->kind == FAKE_RENEW;
+        server->late_signs += is_sign_of_life(command->kind);
         fake_command_free(command);
     }
     if (ends || list_is_empty(&orphan->commands))
@@ -261,6 +267,9 @@ static void answer_away(struct list_node *pipe) {
 static void come_up(struct fake_store *store) {
     char run_id[32];
     store->state = UP;
+    store->renewals += store->was_up;
+    store->was_up = true;
+    store->least = 0;
     snprintf(run_id, sizeof run_id, "run-%llu", (unsigned long long)store->server->runs);
     store->store.events->up(store->store.arg, bytes_of(run_id));
 }
@@ -447,6 +456,9 @@ static void unsubscribe(struct store *store, enum store_channel kind, struct byt
 static void renew(struct store *store, struct store_call told) {
     struct fake_command *command = fake_command_new(FAKE_RENEW);
     command->number = ++of(store)->renewals;
+    command->least = of(store)->least;
+    if (of(store)->least == 0)
+        of(store)->least = command->number;
     call(store, command, told);
 }
 
@@ -466,6 +478,8 @@ static void write_sessions(struct store *store, enum fake_kind kind, const struc
                            struct store_call told) {
     struct fake_command *command = fake_command_new(kind);
     assert_in_range(count, 1, STORE_SESSIONS_MAX);
+    command->number = of(store)->renewals;
+    command->least = of(store)->least;
     for (size_t n = 0; n < count; n++)
         fake_command_add(command, sessions[n].id, sessions[n].user);
     call(store, command, told);

@@ -43,9 +43,9 @@ struct fake_server {
     bool running;
     bool frozen;
     uint64_t now_ms;
-    uint64_t runs;          /* how often it was started: its run id */
-    uint64_t breaks;        /* of links, so far */
-    uint64_t late_renewals; /* those that came from a connection whose other end was gone */
+    uint64_t runs;       /* how often it was started: its run id */
+    uint64_t breaks;     /* of links, so far */
+    uint64_t late_signs; /* signs of life that came from a connection whose other end was gone */
     uint64_t last_number;
     struct list_node nodes;
     struct list_node sessions;

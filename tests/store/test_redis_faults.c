@@ -195,12 +195,36 @@ static void test_what_an_old_link_left_behind_undoes_nothing(void **state) {
     peer_await_up(&peer, 1);
     assert_int_equal(peer_remove(&peer, "a:1-1", "ann"), STORE_OK);
     assert_string_equal(redis_process_say(&bench.process, "EVALSHA", add, "3", keys[0], keys[1], keys[2], "a", "a:1",
-                                          "1", "stompd:user:", "a:1-1", "ann", NULL),
+                                          "1", "0", "stompd:user:", "a:1-1", "ann", NULL),
                         "1");
     assert_string_equal(peer_users(&peer, "", 10)->text, "");
-    assert_string_equal(redis_process_say(&bench.process, "EVALSHA", renew, "1", keys[0], "a", "a:1", "1", NULL),
+    assert_string_equal(redis_process_say(&bench.process, "EVALSHA", renew, "1", keys[0], "a", "a:1", "1", "0", NULL),
                         "0 a a:1 2");
     assert_string_equal(peer_renew(&peer)->text, "a a:1 3");
+}
+
+/* The boot was buried while it had a link; then comes what the link before had left in the server's socket. */
+static void test_an_entry_that_an_old_link_left_behind_is_none(void **state) {
+    const char *renew = redis_scripts[REDIS_SCRIPT_RENEW].sha1;
+    (void)state;
+    start(NULL);
+    open_peer();
+    assert_int_equal(peer_renew(&peer)->result, STORE_GONE);
+    peer.store->ops->break_link(peer.store, "the test wants it");
+    peer_await_up(&peer, 1);
+    assert_int_equal(peer_renew(&peer)->result, STORE_OK);
+    assert_int_equal(peer_add(&peer, "a:1-1", "ann"), STORE_OK);
+    for (int n = 0; n < 2; n++) {
+        assert_int_equal(peer_bury(&peer, "a", "a:1", 3 + (uint64_t)n, false), STORE_OK);
+        assert_string_equal(
+            redis_process_say(&bench.process, "EVALSHA", renew, "1", "stompd:nodes", "a", "a:1", "2", "1", NULL),
+            "1 a a:1 2");
+        if (n == 0)
+            assert_int_equal(peer_add(&peer, "a:1-2", "ann"), STORE_GONE);
+        assert_int_equal(peer_renew(&peer)->result, STORE_GONE);
+    }
+    assert_int_equal(peer_renew(&peer)->result, STORE_OK);
+    assert_int_equal(peer_add(&peer, "a:1-1", "ann"), STORE_OK);
 }
 
 /* ---- emptied ---- */
@@ -587,6 +611,7 @@ int main(void) {
         FAULT_TEST(test_a_publication_or_subscription_that_is_not_answered_breaks_the_link),
         FAULT_TEST(test_much_is_held_for_a_server_that_stands_still_for_a_while),
         FAULT_TEST(test_what_an_old_link_left_behind_undoes_nothing),
+        FAULT_TEST(test_an_entry_that_an_old_link_left_behind_is_none),
         FAULT_TEST(test_flushed_scripts_are_loaded_again_and_calls_keep_their_order),
         FAULT_TEST(test_calls_that_are_made_while_scripts_are_missing_wait),
         FAULT_TEST(test_calls_whose_order_is_lost_break_the_link),
