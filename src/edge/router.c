@@ -15,6 +15,9 @@
 /* What a published message weighs besides its bytes. */
 #define PUBLISH_OVERHEAD 64
 
+/* And an announcement or withdrawal besides its key: whoever gets it keeps more of it than the mail. */
+#define INTEREST_OVERHEAD 256
+
 struct peer_interest {
     struct subscriber subscriber;
     unsigned peer;
@@ -29,6 +32,19 @@ static struct bytes peer_interest_key(const void *entry) {
 
 uint64_t router_cost(const struct message *message) {
     return message_size(message) + PUBLISH_OVERHEAD;
+}
+
+uint64_t router_interest_cost(size_t key_len) {
+    return key_len + INTEREST_OVERHEAD;
+}
+
+/* It has something more to work off. */
+static void charge(struct router *router, struct peer *peer, uint64_t cost) {
+    peer->unsettled += cost;
+    if (peer->unsettled > ROUTER_HIGH_WATER && !router->env->congested) {
+        router->env->congested = true;
+        counter_add(&router->env->counters.congestions, 1);
+    }
 }
 
 static unsigned peer_count(const struct router *router) {
@@ -108,6 +124,7 @@ static bool tell_peers(struct router *router, enum mail_type type, const struct 
         if (!mail)
             return false;
         mail_batch_add(&router->peers[n].outgoing, &mail->mail);
+        charge(router, &router->peers[n], router_interest_cost(mail->key_len));
     }
     return true;
 }
@@ -217,6 +234,7 @@ static bool note_interest(struct router *router, const struct mail_interest *mai
 }
 
 static void on_announce(struct router *router, const struct mail_interest *mail) {
+    router->peers[mail->from].owed += router_interest_cost(mail->key_len);
     struct mail_interest *confirmation = interest_mail(router, MAIL_CONFIRM, mail->kind, mail_key(mail), mail->id);
     if (confirmation && note_interest(router, mail)) {
         mail_batch_add(&router->peers[mail->from].outgoing, &confirmation->mail);
@@ -228,6 +246,7 @@ static void on_announce(struct router *router, const struct mail_interest *mail)
 }
 
 static void on_withdraw(struct router *router, const struct mail_interest *mail) {
+    router->peers[mail->from].owed += router_interest_cost(mail->key_len);
     struct peer_interest *interest = map_remove(&router->peers[mail->from].interests[mail->kind], mail_key(mail));
     if (!interest)
         return;
@@ -288,11 +307,7 @@ static bool publish_to_peer(struct router *router, struct peer *peer, struct mes
         return false;
     *mail = (struct mail_publish){.mail.type = MAIL_PUBLISH, .from = router->index, .message = message_ref(message)};
     mail_batch_add(&peer->outgoing, &mail->mail);
-    peer->unsettled += router_cost(message);
-    if (peer->unsettled > ROUTER_HIGH_WATER && !router->env->congested) {
-        router->env->congested = true;
-        counter_add(&router->env->counters.congestions, 1);
-    }
+    charge(router, peer, router_cost(message));
     return true;
 }
 

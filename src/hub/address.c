@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,6 +53,17 @@ bool address_parse(const char *text, struct sockaddr_storage *address, socklen_t
         return false;
     host[host_len - 1] = '\0';
     return parse_ipv6(host + 1, port, address, len);
+}
+
+bool address_is_without_lookup(const char *host) {
+    char with_port[INET6_ADDRSTRLEN + sizeof "[]:80"];
+    struct sockaddr_storage address;
+    socklen_t len;
+    if (host[0] == '*')
+        return false;
+    int written = snprintf(with_port, sizeof with_port, "%s:80", host);
+    return address_parse(host, &address, &len) ||
+           (written < (int)sizeof with_port && address_parse(with_port, &address, &len));
 }
 
 static bool is_loopback_ipv4(struct in_addr address) {

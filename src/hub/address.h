@@ -16,6 +16,12 @@
  */
 MUST_CHECK bool address_parse(const char *text, struct sockaddr_storage *address, socklen_t *len);
 
+/*
+ * Whether no name server decides where this host of a URL, with or without a port, leads: a numeric address (IPv6 in
+ * brackets) or `localhost`.
+ */
+bool address_is_without_lookup(const char *host);
+
 /* Whether only this machine can reach the address. */
 bool address_is_loopback(const struct sockaddr_storage *address);
 

@@ -231,14 +231,6 @@ static void answer_healthz(struct admin *admin, struct evhttp_request *request) 
     reply_text(request, state.draining ? HTTP_SERVUNAVAIL : HTTP_OK, state.draining ? "draining" : "ok");
 }
 
-static void answer_readyz(struct admin *admin, struct evhttp_request *request) {
-    struct node_state state = look(admin);
-    if (node_state_is_ready(&state, evhttp_request_get_output_buffer(request)))
-        reply_text(request, HTTP_OK, "ready");
-    else
-        send_reply(request, HTTP_SERVUNAVAIL, TEXT);
-}
-
 static void answer_metrics(struct admin *admin, struct evhttp_request *request) {
     struct node_state state = look(admin);
     struct metrics metrics = {.node = admin->conf.node,
@@ -311,6 +303,27 @@ static bool may_ask(const struct admin *admin, struct evhttp_request *request) {
            is_token(admin->token, presented + strlen(scheme));
 }
 
+/* The reasons name Redis and what it says: they are for those who have the token. */
+static void answer_readyz(struct admin *admin, struct evhttp_request *request) {
+    struct node_state state = look(admin);
+    bool told = may_ask(admin, request);
+    if (node_state_is_ready(&state, told ? evhttp_request_get_output_buffer(request) : NULL))
+        reply_text(request, HTTP_OK, "ready");
+    else if (told)
+        send_reply(request, HTTP_SERVUNAVAIL, TEXT);
+    else
+        reply_text(request, HTTP_SERVUNAVAIL, "not ready");
+}
+
+/*
+ * Where no token is asked for, a page in a browser on this machine must not get in by a name of its own that leads to a
+ * loopback address (DNS rebinding). The browser says the name in Host.
+ */
+static bool is_for_us(const struct admin *admin, struct evhttp_request *request) {
+    const char *host = evhttp_find_header(evhttp_request_get_input_headers(request), "Host");
+    return admin->token || !host || address_is_without_lookup(host);
+}
+
 static bool is_allowed(struct evhttp_request *request) {
     enum evhttp_cmd_type method = evhttp_request_get_command(request);
     return method == EVHTTP_REQ_GET || method == EVHTTP_REQ_HEAD;
@@ -359,7 +372,9 @@ static void on_request(struct evhttp_request *request, void *arg) {
         return;
     }
     connection->asked = true;
-    if (!is_allowed(request)) {
+    if (!is_for_us(connection->admin, request)) {
+        reply_text(request, 403, "without a token-file this answers only at localhost or a numeric address: see Host");
+    } else if (!is_allowed(request)) {
         add_header(request, "Allow", "GET, HEAD");
         reply_text(request, HTTP_BADMETHOD, "only GET and HEAD are possible here");
     } else if (!path) {

@@ -6,8 +6,9 @@
  *     /metrics  metrics.h
  *     /api/v1/… admin_api.h
  *
- * Only GET and HEAD, one request a connection. Where there is a token, all but the first two need it. Connections are
- * bounded in number, size of request and time.
+ * Only GET and HEAD, one request a connection. Where there is a token, all but the first two need it, and without it
+ * /readyz gives no reasons; where there is none, a Host must be localhost or numeric. Connections are bounded in number,
+ * size of request and time.
  */
 #ifndef STOMPD_HUB_ADMIN_H
 #define STOMPD_HUB_ADMIN_H

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "boot.h"
 #include "stompd/base/buffer.h"
 #include "stompd/base/list.h"
 #include "stompd/base/utf8.h"
@@ -180,12 +181,6 @@ struct user_sessions {
     bool failed;
 };
 
-/* A session's id begins with its node; what does not is none of ours, and is shown without one. */
-static struct bytes node_of(struct bytes session) {
-    const char *colon = session.len > 0 ? memchr(session.data, ':', session.len) : NULL;
-    return (struct bytes){session.data, colon ? (size_t)(colon - session.data) : 0};
-}
-
 static bool count_at_node(struct user_sessions *sessions, struct bytes node) {
     json_t *name = json_text(node);
     const char *key = name ? json_string_value(name) : NULL;
@@ -204,9 +199,10 @@ static bool list_session(struct user_sessions *sessions, struct bytes id, struct
     return listed;
 }
 
+/* An id that does not begin with a node is none of ours, and is shown without one. */
 static void add_session(void *arg, struct bytes id) {
     struct user_sessions *sessions = arg;
-    struct bytes node = node_of(id);
+    struct bytes node = boot_node(id);
     if (sessions->failed)
         return;
     if ((node.len > 0 && !count_at_node(sessions, node)) ||

@@ -8,15 +8,18 @@
 #include <string.h>
 
 #include "stompd/base/log.h"
+#include "stompd/edge/router.h"
 
 enum channel_state { CHANNEL_ASKING, CHANNEL_LIVE, CHANNEL_RELEASING, CHANNEL_LEAVING };
 
 struct channel {
     struct list_node asking;        /* channels->asking, while ASKING */
-    struct list_node releasing;     /* channels->releasing, while RELEASING; the next to go first */
+    struct list_node releasing;     /* channels->releasing, while RELEASING */
     struct list_node announcements; /* that need it */
     size_t holders;                 /* of these, and of the node itself */
     uint64_t released_ms;
+    uint64_t withdrawn_cost; /* of the withdrawal that left it without holders; 0: credited */
+    unsigned withdrawn_by;
     enum store_channel kind;
     enum channel_state state;
     uint32_t name_len;
@@ -28,6 +31,7 @@ struct announcement {
     struct subscriber subscriber;
     struct list_node in_channel;
     struct channel *channel;
+    bool credited;
     unsigned worker;
     enum interest_kind kind;
     uint64_t id;
@@ -84,7 +88,14 @@ static struct channel *channel_new(struct channels *channels, enum store_channel
     return channel;
 }
 
+static void credit_withdrawal(struct channels *channels, struct channel *channel) {
+    if (channel->withdrawn_cost > 0)
+        channels->credit(channels->arg, channel->withdrawn_by, channel->withdrawn_cost);
+    channel->withdrawn_cost = 0;
+}
+
 static void channel_free(struct channels *channels, struct channel *channel) {
+    credit_withdrawal(channels, channel);
     list_remove(&channel->asking);
     list_remove(&channel->releasing);
     map_remove(&channels->by_name[channel->kind], channel_name(channel));
@@ -99,6 +110,7 @@ static struct channel *hold(struct channels *channels, enum store_channel kind, 
     if (!channel)
         return NULL;
     channel->holders++;
+    credit_withdrawal(channels, channel);
     if (channel->state == CHANNEL_RELEASING) {
         list_remove(&channel->releasing);
         channel->state = CHANNEL_LIVE;
@@ -106,7 +118,7 @@ static struct channel *hold(struct channels *channels, enum store_channel kind, 
     return channel;
 }
 
-/* Nobody wants it any more. While it is being asked for or left, the store's answer decides. */
+/* Nobody wants it any more. While it is being asked for or left, the store's answer decides. May free it. */
 static void release(struct channels *channels, struct channel *channel, uint64_t now_ms) {
     if (channel->state == CHANNEL_LIVE) {
         channel->state = CHANNEL_RELEASING;
@@ -117,14 +129,16 @@ static void release(struct channels *channels, struct channel *channel, uint64_t
     }
 }
 
-static void let_go(struct channels *channels, struct channel *channel, uint64_t now_ms) {
-    if (--channel->holders == 0)
-        release(channels, channel, now_ms);
-}
-
 /* ---- announcements ---- */
 
-static void confirm(struct channels *channels, const struct announcement *announcement) {
+static void credit_announcement(struct channels *channels, struct announcement *announcement) {
+    if (!announcement->credited)
+        channels->credit(channels->arg, announcement->worker, router_interest_cost(announcement->key_len));
+    announcement->credited = true;
+}
+
+static void confirm(struct channels *channels, struct announcement *announcement) {
+    credit_announcement(channels, announcement);
     struct mail_interest *mail = malloc(sizeof *mail + announcement->key_len);
     if (!mail) {
         log_error("out of memory: a subscription stays incomplete");
@@ -168,29 +182,61 @@ static struct announcement *announcement_new(const struct mail_interest *mail) {
     return announcement;
 }
 
+/* The withdrawal is credited at once, or with the end of the channel that it leaves without holders. */
+static void let_go(struct channels *channels, struct channel *channel, unsigned worker, uint64_t cost,
+                   uint64_t now_ms) {
+    if (--channel->holders > 0) {
+        channels->credit(channels->arg, worker, cost);
+        return;
+    }
+    channel->withdrawn_by = worker;
+    channel->withdrawn_cost = cost;
+    release(channels, channel, now_ms);
+}
+
 static void announcement_free(struct channels *channels, struct announcement *announcement, uint64_t now_ms) {
+    uint64_t cost = router_interest_cost(announcement->key_len);
     trie_remove(trie_of(channels, announcement->kind), &announcement->subscriber);
     list_remove(&announcement->in_channel);
+    credit_announcement(channels, announcement);
     if (announcement->channel)
-        let_go(channels, announcement->channel, now_ms);
+        let_go(channels, announcement->channel, announcement->worker, cost, now_ms);
+    else
+        channels->credit(channels->arg, announcement->worker, cost);
     free(announcement);
 }
 
-void channels_announce(struct channels *channels, const struct mail_interest *mail) {
-    struct map *announced = announced_by(channels, mail->from, mail->kind);
-    struct announcement *announcement = announcement_new(mail);
-    if (!announcement || !map_insert(announced, announcement)) {
-        log_error("out of memory: a subscription stays incomplete");
-        free(announcement);
-        return;
-    }
+/* Not confirming is the honest answer. */
+static void log_incomplete(void) {
+    log_error("out of memory: a subscription stays incomplete");
+}
+
+static void take_up(struct channels *channels, struct announcement *announcement) {
     if (!find_channel(channels, announcement) || !add_to_trie(channels, announcement)) {
-        log_error("out of memory: a subscription stays incomplete");
-        return; /* not confirming is the honest answer; the withdrawal frees it */
+        log_incomplete();
+        credit_announcement(channels, announcement); /* the withdrawal frees it */
+        return;
     }
     list_append(&announcement->channel->announcements, &announcement->in_channel);
     if (announcement->channel->state == CHANNEL_LIVE)
         confirm(channels, announcement);
+    else if (!channels->up)
+        credit_announcement(channels, announcement);
+}
+
+void channels_announce(struct channels *channels, const struct mail_interest *mail, uint64_t now_ms) {
+    struct map *announced = announced_by(channels, mail->from, mail->kind);
+    struct announcement *earlier = map_remove(announced, (struct bytes){mail->key, mail->key_len});
+    if (earlier) /* its withdrawal was lost for want of memory */
+        announcement_free(channels, earlier, now_ms);
+    struct announcement *announcement = announcement_new(mail);
+    if (announcement && map_insert(announced, announcement)) {
+        take_up(channels, announcement);
+        return;
+    }
+    log_incomplete();
+    channels->credit(channels->arg, mail->from, router_interest_cost(mail->key_len));
+    free(announcement);
 }
 
 void channels_withdraw(struct channels *channels, const struct mail_interest *mail, uint64_t now_ms) {
@@ -198,6 +244,8 @@ void channels_withdraw(struct channels *channels, const struct mail_interest *ma
     struct announcement *announcement = map_remove(announced_by(channels, mail->from, mail->kind), key);
     if (announcement)
         announcement_free(channels, announcement, now_ms);
+    else
+        channels->credit(channels->arg, mail->from, router_interest_cost(mail->key_len));
 }
 
 /* ---- the store's events ---- */
@@ -263,6 +311,8 @@ static void lose_all(struct channels *channels, enum store_channel kind) {
         list_remove(&channel->releasing);
         channel->state = CHANNEL_ASKING;
         list_append(&channels->asking, &channel->asking);
+        LIST_FOR_EACH (node, &channel->announcements)
+            credit_announcement(channels, CONTAINER_OF(node, struct announcement, in_channel));
     }
 }
 
@@ -305,8 +355,9 @@ bool channels_match(struct channels *channels, const struct message *message, ui
 /* ---- life ---- */
 
 bool channels_init(struct channels *channels, struct store *store, struct bytes node, unsigned workers,
-                   struct mail_batch *outgoing) {
-    *channels = (struct channels){.store = store, .outgoing = outgoing, .workers = workers, .from = workers};
+                   struct mail_batch *outgoing, void (*credit)(void *arg, unsigned worker, uint64_t bytes), void *arg) {
+    *channels = (struct channels){
+        .store = store, .outgoing = outgoing, .credit = credit, .arg = arg, .workers = workers, .from = workers};
     list_init(&channels->asking);
     list_init(&channels->releasing);
     map_init(&channels->by_name[STORE_CHANNEL], channel_key);

@@ -28,6 +28,8 @@
 struct channels {
     struct store *store;
     struct mail_batch *outgoing; /* [workers]: confirmations go here */
+    void (*credit)(void *arg, unsigned worker, uint64_t bytes);
+    void *arg;
     unsigned workers;
     unsigned from; /* what the hub calls itself in mail */
     struct trie *topics;
@@ -41,13 +43,18 @@ struct channels {
     bool up;
 };
 
-/* False when out of memory. */
+/*
+ * `credit`: something of a worker's is worked off: an announcement when its channel is live, the withdrawal of the last
+ * one when its channel is left; so that whoever subscribes and unsubscribes without end has to wait for the store.
+ * False when out of memory.
+ */
 MUST_CHECK bool channels_init(struct channels *channels, struct store *store, struct bytes node, unsigned workers,
-                              struct mail_batch *outgoing);
+                              struct mail_batch *outgoing, void (*credit)(void *arg, unsigned worker, uint64_t bytes),
+                              void *arg);
 void channels_free(struct channels *channels);
 
 /* MAIL_ANNOUNCE and MAIL_WITHDRAW of a worker. */
-void channels_announce(struct channels *channels, const struct mail_interest *mail);
+void channels_announce(struct channels *channels, const struct mail_interest *mail, uint64_t now_ms);
 void channels_withdraw(struct channels *channels, const struct mail_interest *mail, uint64_t now_ms);
 
 /* The link came: asks for everything. The link went. */

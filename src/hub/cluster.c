@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "boot.h"
 #include "stompd/base/log.h"
 #include "stompd/edge/router.h"
 
@@ -27,6 +28,7 @@ struct cluster {
     struct channels channels;
     struct fanout fanout;
     struct mail_batch *outgoing; /* [workers]: posted by cluster_flush() */
+    uint64_t *owed;              /* [workers]: what we have worked off of its mail and have not told */
     uint64_t *unsettled;         /* [workers]: bytes posted to it that it has not worked off */
     enum cluster_state state;
     struct map answers;
@@ -46,11 +48,6 @@ static struct bytes answer_key(const void *entry) {
     return (struct bytes){answer->boot, answer->boot_len};
 }
 
-static struct bytes node_of(struct bytes boot) {
-    const char *colon = memchr(boot.data, ':', boot.len);
-    return (struct bytes){boot.data, colon ? (size_t)(colon - boot.data) : 0};
-}
-
 /* ---- workers ---- */
 
 static void tell_workers(struct cluster *cluster, bool away) {
@@ -65,16 +62,19 @@ static void tell_workers(struct cluster *cluster, bool away) {
     }
 }
 
-/* Tried again with the next when memory is out: the bytes are not forgotten. */
-static void give_credit(void *arg, unsigned worker, uint64_t bytes) {
-    struct cluster *cluster = arg;
-    struct mail_credit *mail = malloc(sizeof *mail);
-    if (!mail) {
-        log_error("out of memory: a worker's publishers may wait for ever");
+static void owe_credit(void *arg, unsigned worker, uint64_t bytes) {
+    ((struct cluster *)arg)->owed[worker] += bytes;
+}
+
+/* Tried again in the next turn when memory is out. */
+static void give_credit(struct cluster *cluster, unsigned worker) {
+    struct mail_credit *mail = cluster->owed[worker] > 0 ? malloc(sizeof *mail) : NULL;
+    if (!mail)
         return;
-    }
-    *mail = (struct mail_credit){.mail.type = MAIL_CREDIT, .from = cluster->conf.workers, .bytes = bytes};
+    *mail =
+        (struct mail_credit){.mail.type = MAIL_CREDIT, .from = cluster->conf.workers, .bytes = cluster->owed[worker]};
     mail_batch_add(&cluster->outgoing[worker], &mail->mail);
+    cluster->owed[worker] = 0;
 }
 
 bool cluster_take_mail(struct cluster *cluster, const struct mail *mail, uint64_t now_ms) {
@@ -86,7 +86,7 @@ bool cluster_take_mail(struct cluster *cluster, const struct mail *mail, uint64_
         return true;
     }
     case MAIL_ANNOUNCE:
-        channels_announce(&cluster->channels, (const struct mail_interest *)mail);
+        channels_announce(&cluster->channels, (const struct mail_interest *)mail, now_ms);
         return true;
     case MAIL_WITHDRAW:
         channels_withdraw(&cluster->channels, (const struct mail_interest *)mail, now_ms);
@@ -106,8 +106,10 @@ bool cluster_take_mail(struct cluster *cluster, const struct mail *mail, uint64_
 
 void cluster_flush(struct cluster *cluster) {
     registry_flush(cluster->conf.registry, cluster->now_ms);
-    for (unsigned n = 0; n < cluster->conf.workers; n++)
+    for (unsigned n = 0; n < cluster->conf.workers; n++) {
+        give_credit(cluster, n);
         mailbox_post_batch(cluster->conf.mailboxes[n], &cluster->outgoing[n]);
+    }
 }
 
 /* ---- what other nodes publish ---- */
@@ -148,23 +150,28 @@ static bool belongs_to(struct cluster *cluster, const struct message *message, s
 static const char *take_publication(struct cluster *cluster, const struct payload_origin *origin, struct bytes channel,
                                     struct bytes payload) {
     const char *why;
-    if (!fanout_is_new(&cluster->fanout, origin, cluster->now_ms))
+    if (!fanout_is_new(&cluster->fanout, origin))
         return NULL;
     struct message *message = payload_read_message(payload, cluster->conf.workers, &why);
     if (!message)
         return why;
     bool belongs = belongs_to(cluster, message, channel);
-    if (belongs)
+    if (belongs) {
+        fanout_note(&cluster->fanout, origin, cluster->now_ms);
         deliver(cluster, message);
+    }
     message_unref(message);
     return belongs ? NULL : "its message belongs to another channel";
 }
 
 /* ---- word of other nodes ---- */
 
-static void come_up(struct cluster *cluster) {
+static void come_up(struct cluster *cluster, bool complete) {
+    static struct log_limit limit;
     cluster->state = CLUSTER_UP;
-    log_notice("cluster: connected, other nodes are reached");
+    log_limited(&limit, LOG_LEVEL_NOTICE, "cluster: connected, %s",
+                complete ? "the other nodes hear this one"
+                         : "though not all other nodes have said that they hear this one");
     fanout_open(&cluster->fanout);
 }
 
@@ -191,7 +198,7 @@ static void gather(struct cluster *cluster) {
     if (gathering.ask)
         cluster->ask_ms = cluster->now_ms + CLUSTER_ASK_MS;
     if (gathering.complete || cluster->now_ms >= cluster->gather_until_ms)
-        come_up(cluster);
+        come_up(cluster, gathering.complete);
 }
 
 static void forget_answers(struct cluster *cluster) {
@@ -219,15 +226,13 @@ static void take_answer(struct cluster *cluster, struct bytes boot) {
 }
 
 static void take_word(struct cluster *cluster, const struct payload_origin *origin) {
-    if (bytes_equal(origin->boot, cluster->fanout.boot)) {
-        cluster->probed_ms = 0;
-        return;
-    }
+    if (bytes_equal(origin->boot, cluster->fanout.boot))
+        return;                                             /* the probe: that it came is all that it has to say */
     membership_renew(cluster->membership, cluster->now_ms); /* it may be new: who is there is listed with it */
     if (origin->type == PAYLOAD_BACK)
         take_answer(cluster, origin->boot);
     else if (origin->type == PAYLOAD_ASK && channels_are_live(&cluster->channels))
-        fanout_tell(&cluster->fanout, PAYLOAD_BACK, node_of(origin->boot));
+        fanout_tell(&cluster->fanout, PAYLOAD_BACK, boot_node(origin->boot));
 }
 
 static void on_message(void *arg, struct bytes channel, struct bytes payload) {
@@ -236,6 +241,7 @@ static void on_message(void *arg, struct bytes channel, struct bytes payload) {
     struct payload_origin origin;
     const char *why = NULL;
     cluster->heard_ms = cluster->now_ms;
+    cluster->probed_ms = 0;
     if (payload_read_origin(payload, &origin, &why)) {
         if (origin.type == PAYLOAD_PUBLICATION)
             why = take_publication(cluster, &origin, channel, payload);
@@ -338,6 +344,9 @@ static void on_left(void *arg) {
     if (cluster->left)
         return;
     cluster->left = true;
+    if (cluster->fanout.queued_bytes > 0)
+        log_warning("cluster: %" PRIu64 " bytes of publications for other nodes are lost, they can't be reached",
+                    cluster->fanout.queued_bytes);
     cluster->conf.left(cluster->conf.arg);
 }
 
@@ -360,6 +369,8 @@ static void probe(struct cluster *cluster) {
 /* First what waits is sent, then the store is left; each has its time. */
 static void leave(struct cluster *cluster) {
     bool sent = fanout_is_empty(&cluster->fanout) && registry_is_settled(cluster->conf.registry);
+    if (cluster->state == CLUSTER_GATHERING)
+        gather(cluster);
     if (cluster->state == CLUSTER_AWAY || cluster->now_ms >= cluster->leave_until_ms + LEAVE_MS) {
         on_left(cluster);
     } else if (!cluster->leaving && (sent || cluster->now_ms >= cluster->leave_until_ms)) {
@@ -376,7 +387,6 @@ void cluster_tick(struct cluster *cluster, uint64_t now_ms) {
     }
     membership_tick(cluster->membership, now_ms);
     channels_tick(&cluster->channels, now_ms);
-    fanout_tick(&cluster->fanout, now_ms);
     probe(cluster);
     if (cluster->state == CLUSTER_GATHERING)
         gather(cluster);
@@ -399,8 +409,9 @@ struct cluster *cluster_new(const struct cluster_conf *conf, uint64_t now_ms) {
     cluster->now_ms = now_ms;
     conf->store->arg = cluster;
     map_init(&cluster->answers, answer_key);
-    fanout_init(&cluster->fanout, conf->store, bytes_of(conf->boot), conf->buffer, give_credit, cluster);
+    fanout_init(&cluster->fanout, conf->store, bytes_of(conf->boot), conf->buffer, owe_credit, cluster);
     cluster->outgoing = calloc(conf->workers, sizeof *cluster->outgoing);
+    cluster->owed = calloc(conf->workers, sizeof *cluster->owed);
     cluster->unsettled = calloc(conf->workers, sizeof *cluster->unsettled);
     cluster->membership = membership_new(&(struct membership_conf){.node = conf->node,
                                                                    .boot = conf->boot,
@@ -408,8 +419,9 @@ struct cluster *cluster_new(const struct cluster_conf *conf, uint64_t now_ms) {
                                                                    .store = conf->store,
                                                                    .events = &membership_events,
                                                                    .arg = cluster});
-    if (cluster->outgoing && cluster->unsettled && cluster->membership &&
-        channels_init(&cluster->channels, conf->store, bytes_of(conf->node), conf->workers, cluster->outgoing))
+    if (cluster->outgoing && cluster->owed && cluster->unsettled && cluster->membership &&
+        channels_init(&cluster->channels, conf->store, bytes_of(conf->node), conf->workers, cluster->outgoing,
+                      owe_credit, cluster))
         return cluster;
     cluster_free(cluster);
     return NULL;
@@ -425,6 +437,7 @@ void cluster_free(struct cluster *cluster) {
     for (unsigned n = 0; cluster->outgoing && n < cluster->conf.workers; n++)
         mail_discard_all(cluster->outgoing[n].newest);
     free(cluster->outgoing);
+    free(cluster->owed);
     free(cluster->unsettled);
     free(cluster);
 }

@@ -71,7 +71,7 @@ static const struct conf_key listen_keys[] = {
      .type = &conf_address, REQUIRED("127.0.0.1:8080"), LISTENER(bind)},
     {"protocol", "ws: STOMP over WebSocket, and HTTP for /healthz and files; stomp: STOMP over plain TCP.",
      CHOICE(protocols), DEFAULT("ws"), LISTENER(protocol)},
-    {"proxy-protocol", "Version of the PROXY header that comes ahead of a client's bytes; none: no header does.",
+    {"proxy-protocol", "Version of the PROXY header ahead of a client's bytes. It can name any address: only the proxy must reach the port.",
      CHOICE(proxy_protocols), DEFAULT("none"), RELOADED, LISTENER(proxy_protocol)},
     {"path", "For ws: where WebSockets are opened.",
      .type = &conf_paths, DEFAULT("/ws"), RELOADED, LISTENER_LIST(paths, path_count)},
@@ -131,17 +131,17 @@ static const struct conf_key user_keys[] = {
 };
 
 static const struct conf_key cluster_keys[] = {
-    {"redis", "Where Redis is, and who this node is there.",
+    {"redis", "Where Redis is, and who this node is there; the database parts keys, not channels: see prefix.",
      .type = &conf_redis, REQUIRED("127.0.0.1:6379"), .offset = offsetof(struct cluster_settings, redis)},
     {"password-file", "A file with the password for Redis; without it: the one in redis, or none.",
      .type = &conf_file, OPTIONAL("/etc/stompd/redis-password"), CLUSTER(password_file)},
-    {"prefix", "What the names of all keys and channels begin with; the same on all nodes.",
+    {"prefix", "What all keys and channels begin with; one prefix a cluster, also where the database differs.",
      .type = &conf_prefix, DEFAULT("stompd:"), CLUSTER(prefix)},
     {"registry-prefix", "What the keys of the users' sets of sessions begin with; without it: prefix and user:.",
      .type = &conf_prefix, OPTIONAL("spring:websockets:users:"), CLUSTER(registry_prefix)},
     {"node-timeout", "A node that has not been heard of for that long is dead; the same on all nodes.",
      TIME(SECOND, HOUR), DEFAULT("15s"), CLUSTER(node_timeout_ms)},
-    {"buffer", "Bytes that are kept for the other nodes while Redis is away or slow.",
+    {"buffer", "Bytes that are kept for the other nodes while Redis is away; while it is slow, publishers pause.",
      SIZE(64 * KIB, 4 * GIB), DEFAULT("16m"), CLUSTER(buffer)},
 };
 

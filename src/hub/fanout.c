@@ -82,12 +82,16 @@ static void settle(struct fanout *fanout, struct outgoing *outgoing) {
     outgoing_free(outgoing);
 }
 
+/* False: it is not sent. A session whose id names no node is none that could be reached, so nothing is lost then. */
 static bool send_message(struct fanout *fanout, const struct outgoing *outgoing) {
     struct payload_origin origin = {PAYLOAD_PUBLICATION, fanout->boot, outgoing->sequence};
     const struct message *message = outgoing->message;
-    if (!channel_of_message(&fanout->name, (enum route)message->route, message_key(message)) ||
-        !payload_write_message(&fanout->payload, &origin, message))
+    if (!channel_of_message(&fanout->name, (enum route)message->route, message_key(message)))
         return false;
+    if (!payload_write_message(&fanout->payload, &origin, message)) {
+        fanout->counters.dropped++;
+        return false;
+    }
     fanout->store->ops->publish(fanout->store, buffer_bytes(&fanout->name), buffer_bytes(&fanout->payload));
     return true;
 }
@@ -96,7 +100,6 @@ static void send_waiting(struct fanout *fanout) {
     struct outgoing *outgoing;
     while (fanout->open && fanout->window_bytes < FANOUT_WINDOW && (outgoing = first_of(&fanout->waiting))) {
         if (!send_message(fanout, outgoing)) {
-            fanout->counters.dropped++;
             settle(fanout, outgoing);
             continue;
         }
@@ -111,9 +114,9 @@ static void send_waiting(struct fanout *fanout) {
 static void drop(struct fanout *fanout, struct message *message, unsigned worker, uint64_t cost) {
     fanout->counters.dropped++;
     if (!fanout->dropping)
-        log_warning("what waits for other nodes has reached %" PRIu64
-                    " bytes (cluster buffer); until they can be reached, more is dropped",
-                    fanout->buffer);
+        log_warning("publications for other nodes are dropped: %" PRIu64 " bytes wait already, the limit is %" PRIu64
+                    " (cluster buffer)",
+                    fanout->queued_bytes, fanout->buffer);
     fanout->dropping = true;
     fanout->credit(fanout->arg, worker, cost);
     message_unref(message);
@@ -229,23 +232,20 @@ static struct origin *origin_new(struct fanout *fanout, struct bytes boot) {
     return NULL;
 }
 
-bool fanout_is_new(struct fanout *fanout, const struct payload_origin *from, uint64_t now_ms) {
-    bool own = bytes_equal(from->boot, fanout->boot);
-    struct origin *origin = own ? NULL : map_find(&fanout->origins, from->boot);
-    if (!own && !origin)
-        origin = origin_new(fanout, from->boot);
-    if (!origin || from->sequence <= origin->sequence) {
-        fanout->counters.repeated++;
-        return false;
+bool fanout_is_new(struct fanout *fanout, const struct payload_origin *from) {
+    const struct origin *origin = map_find(&fanout->origins, from->boot);
+    bool is_new = !bytes_equal(from->boot, fanout->boot) && (!origin || from->sequence > origin->sequence);
+    fanout->counters.repeated += !is_new;
+    return is_new;
+}
+
+void fanout_note(struct fanout *fanout, const struct payload_origin *from, uint64_t now_ms) {
+    struct origin *origin = map_find(&fanout->origins, from->boot);
+    fanout->counters.received++;
+    if (!origin && !(origin = origin_new(fanout, from->boot))) {
+        log_error("out of memory: a publication of another node may arrive twice");
+        return;
     }
     origin->sequence = from->sequence;
     origin->heard_ms = now_ms;
-    fanout->counters.received++;
-    return true;
-}
-
-void fanout_tick(struct fanout *fanout, uint64_t now_ms) {
-    struct origin *origin = longest_silent(fanout);
-    if (origin && origin->heard_ms + FANOUT_REMEMBER_MS <= now_ms)
-        forget(fanout, origin);
 }

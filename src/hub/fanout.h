@@ -21,8 +21,7 @@
 /* Bytes that may be sent and not answered; more wait. */
 #define FANOUT_WINDOW (1u << 20)
 
-/* Origins are remembered for this long after they were last heard of, and so many at most. */
-#define FANOUT_REMEMBER_MS 3600000
+/* So many origins are remembered; then the one that has been silent for longest is forgotten for a new one. */
 #define FANOUT_ORIGINS_MAX 4096
 
 struct fanout_counters {
@@ -74,10 +73,10 @@ void fanout_published(struct fanout *fanout, bool taken);
 /* Nothing is left to be sent or to be answered. */
 bool fanout_is_empty(const struct fanout *fanout);
 
-/* Whether what was received is to be delivered. Keeps the number. */
-MUST_CHECK bool fanout_is_new(struct fanout *fanout, const struct payload_origin *origin, uint64_t now_ms);
+/* Whether what was received is to be delivered. Else it is counted as repeated. */
+MUST_CHECK bool fanout_is_new(struct fanout *fanout, const struct payload_origin *origin);
 
-/* Forgets origins that have not been heard of for long. */
-void fanout_tick(struct fanout *fanout, uint64_t now_ms);
+/* It was good, and so is the last of its origin. */
+void fanout_note(struct fanout *fanout, const struct payload_origin *origin, uint64_t now_ms);
 
 #endif

@@ -56,6 +56,7 @@ struct hub {
     struct event *tick_timer;
     struct lag lag; /* of the tick */
     struct watchdog watchdog;
+    struct starting starting;
     struct worker_gauges gauges[CONF_WORKERS_MAX];
     struct admin *admin; /* NULL: no port for operators */
     uint64_t started_ms;
@@ -97,9 +98,11 @@ static void leave_when_empty(struct hub *hub) {
 static void take_mail(struct hub *hub, const struct mail *mail, uint64_t now_ms) {
     if (mail->type == MAIL_RELEASED)
         acceptance_released(hub->acceptance, (const struct mail_released *)mail);
+    else if (hub->cluster && cluster_take_mail(hub->cluster, mail, now_ms))
+        return;
     else if (mail->type == MAIL_SESSION)
         registry_take_mail(hub->registry, (const struct mail_session *)mail);
-    else if (!hub->cluster || !cluster_take_mail(hub->cluster, mail, now_ms))
+    else
         log_error("mail of type %u is not the hub's", mail->type);
 }
 
@@ -200,13 +203,14 @@ static void on_signal(evutil_socket_t number, short what, void *arg) {
 
 /* ---- the cluster ---- */
 
-/* In a cluster a node serves once it has its place; where Redis can't be reached, on its own meanwhile. */
+/* In a cluster a node serves once it has its place; where Redis can't be reached or is full, on its own meanwhile. */
 static bool may_serve(const struct hub *hub) {
     if (!hub->cluster)
         return true;
-    if (cluster_state(hub->cluster) == CLUSTER_AWAY)
+    const struct membership *membership = cluster_membership(hub->cluster);
+    if (cluster_state(hub->cluster) == CLUSTER_AWAY || membership_is_failing(membership))
         return clock_ms() >= hub->started_ms + START_WITHOUT_REDIS_MS;
-    return cluster_state(hub->cluster) == CLUSTER_UP && membership_is_in(cluster_membership(hub->cluster));
+    return cluster_state(hub->cluster) == CLUSTER_UP && membership_is_in(membership);
 }
 
 static void serve(struct hub *hub) {
@@ -235,8 +239,12 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
     watchdog_tick(&hub->watchdog, now_ms, stalest_turn(hub));
     if (hub->cluster)
         cluster_tick(hub->cluster, now_ms);
-    if (!hub->serving && !hub->draining && may_serve(hub))
+    if (hub->serving || hub->draining)
+        return;
+    if (may_serve(hub))
         serve(hub);
+    else
+        notify_starting(&hub->starting, now_ms, "waiting for a place among the nodes");
 }
 
 static void on_refused(void *arg, const char *why) {
@@ -420,8 +428,6 @@ static void stop_workers(struct hub *hub) {
 static void end_turn(struct hub *hub) {
     if (hub->cluster)
         cluster_flush(hub->cluster);
-    else
-        registry_flush(hub->registry, clock_ms());
 }
 
 bool hub_run(struct hub *hub) {

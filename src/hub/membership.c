@@ -10,9 +10,12 @@
 /* The book may hold what others have written into it. */
 #define MEMBERS_MAX 4096
 
-/* Between renewals: a fifth of node-timeout, within these bounds. */
+/* Between renewals: a fifth of node-timeout, within these bounds. Others may have a shorter node-timeout than ours. */
 #define RENEW_MIN_MS 100
-#define RENEW_MAX_MS 3000
+#define RENEW_MAX_MS 1000
+
+/* Renewals of another boot under our own name that prove it alive: its last may have been under way when it died. */
+#define SIGNS_OF_LIFE 2
 
 enum membership_state { MEMBERSHIP_OUT, MEMBERSHIP_WAITING, MEMBERSHIP_IN, MEMBERSHIP_LEAVING };
 
@@ -22,6 +25,7 @@ struct watched {
     uint64_t since_ms; /* when this count was first seen */
     uint64_t again_ms; /* a burial failed: not to be tried again before */
     uint64_t listing;  /* the last that it was in */
+    unsigned moves;    /* listings that had a new count */
     bool fenced;
     bool missing; /* the book was emptied, and this boot has not renewed since: it has node-timeout for that */
     bool gone;    /* from by_node; its burial has yet to end */
@@ -36,6 +40,8 @@ struct membership {
     bool up;
     bool listed;
     bool renewing;
+    bool failing;           /* the last answer on this link was STORE_FAILED */
+    bool was_in;            /* on any link: this boot may have an entry and sessions */
     bool ended;             /* refused, or told to leave: nothing is renewed any more */
     struct watched *target; /* that is being buried */
     uint64_t now_ms;
@@ -69,7 +75,7 @@ static uint32_t renew_interval(const struct membership *membership) {
 /* Too long since our own last answer: nothing can be said of others' silence meanwhile. */
 static bool is_interrupted(const struct membership *membership) {
     return membership->answered_ms == 0 ||
-           membership->now_ms - membership->answered_ms > (uint64_t)renew_interval(membership) * 5 / 2;
+           membership->now_ms - membership->answered_ms > membership->conf.node_timeout_ms / 2;
 }
 
 /* ---- the book, as it was told last ---- */
@@ -125,13 +131,14 @@ static void refuse(struct membership *membership, const struct watched *holder) 
 /* The same boot as before: has it moved? */
 static void watch(struct membership *membership, struct watched *watched, const struct store_node *entry) {
     bool moved = watched->missing || watched->renewals != entry->renewals || watched->fenced != entry->fenced;
-    bool alive = moved && !entry->fenced;
+    bool renewed = moved && !entry->fenced;
     watched->renewals = entry->renewals;
     watched->fenced = entry->fenced;
     watched->missing = false;
     if (moved)
         watched->since_ms = membership->now_ms;
-    if (alive && is_own_name(membership, watched_node(watched)))
+    watched->moves += renewed;
+    if (renewed && watched->moves >= SIGNS_OF_LIFE && is_own_name(membership, watched_node(watched)))
         refuse(membership, watched);
 }
 
@@ -205,15 +212,21 @@ static void wait_for_name(struct membership *membership) {
     membership->state = MEMBERSHIP_WAITING;
 }
 
+static void enter(struct membership *membership) {
+    membership->state = MEMBERSHIP_IN;
+    membership->was_in = true;
+}
+
 static void on_renewed(void *arg, const struct store_answer *answer) {
     struct membership *membership = arg;
     membership->renewing = false;
+    membership->failing = answer->result == STORE_FAILED;
     if (membership->ended || answer->result == STORE_AWAY || answer->result == STORE_FAILED)
         return;
     if (answer->result == STORE_TAKEN)
         wait_for_name(membership);
     else
-        membership->state = MEMBERSHIP_IN;
+        enter(membership);
     note_all(membership, answer);
     if (answer->result == STORE_GONE)
         membership->conf.events->joined(membership->conf.arg);
@@ -325,11 +338,12 @@ static void on_left(void *arg, const struct store_answer *answer) {
         end_leaving(membership);
 }
 
+/* A renewal that is under way is carried out before the leaving. */
 void membership_leave(struct membership *membership) {
     if (membership->state == MEMBERSHIP_LEAVING)
         return;
     membership->ended = true;
-    if (membership->up && membership->state == MEMBERSHIP_IN) {
+    if (membership->up && (membership->was_in || membership->renewing)) {
         membership->state = MEMBERSHIP_LEAVING;
         membership->conf.store->ops->leave(membership->conf.store, (struct store_call){on_left, membership});
     } else {
@@ -342,6 +356,7 @@ void membership_leave(struct membership *membership) {
 void membership_up(struct membership *membership, uint64_t now_ms) {
     membership->now_ms = now_ms;
     membership->up = true;
+    membership->failing = false;
     membership->answered_ms = 0;
     renew(membership);
 }
@@ -350,6 +365,7 @@ void membership_down(struct membership *membership) {
     membership->up = false;
     membership->listed = false;
     membership->renewing = false; /* also when the call was not made for want of memory */
+    membership->failing = false;
     membership->state = MEMBERSHIP_OUT;
 }
 
@@ -364,6 +380,10 @@ void membership_tick(struct membership *membership, uint64_t now_ms) {
 
 bool membership_is_in(const struct membership *membership) {
     return membership->state == MEMBERSHIP_IN;
+}
+
+bool membership_is_failing(const struct membership *membership) {
+    return membership->failing;
 }
 
 bool membership_is_listed(const struct membership *membership) {

@@ -15,6 +15,10 @@
 /* Fed that often within its interval, so that a late tick or two are no reason to be killed. */
 #define FEEDINGS 3
 
+/* How long a start may go on from when that is said, and how often it is said. */
+#define STARTING_EXTENDS     "EXTEND_TIMEOUT_USEC=30000000"
+#define STARTING_INTERVAL_MS 10000
+
 #define STATUS_MAX 200
 
 static void notify(const char *message) {
@@ -25,26 +29,36 @@ static void notify(const char *message) {
 #endif
 }
 
-/* "WORD=1" and the status. */
-static void PRINTF_LIKE(2, 0) notify_with_status(const char *word, const char *format, va_list values) {
+/* The assignment and the status. */
+static void PRINTF_LIKE(2, 0) notify_with_status(const char *assignment, const char *format, va_list values) {
     char status[STATUS_MAX];
     char message[STATUS_MAX + 64];
     vsnprintf(status, sizeof status, format, values);
-    snprintf(message, sizeof message, "%s=1\nSTATUS=%s", word, status);
+    snprintf(message, sizeof message, "%s\nSTATUS=%s", assignment, status);
     notify(message);
+}
+
+void notify_starting(struct starting *starting, uint64_t now_ms, const char *format, ...) {
+    va_list values;
+    if (now_ms < starting->next_ms)
+        return;
+    starting->next_ms = now_ms + STARTING_INTERVAL_MS;
+    va_start(values, format);
+    notify_with_status(STARTING_EXTENDS, format, values);
+    va_end(values);
 }
 
 void notify_ready(const char *format, ...) {
     va_list values;
     va_start(values, format);
-    notify_with_status("READY", format, values);
+    notify_with_status("READY=1", format, values);
     va_end(values);
 }
 
 void notify_stopping(const char *format, ...) {
     va_list values;
     va_start(values, format);
-    notify_with_status("STOPPING", format, values);
+    notify_with_status("STOPPING=1", format, values);
     va_end(values);
 }
 

@@ -10,6 +10,14 @@
 
 #include "stompd/base/compiler.h"
 
+/* Systemd takes a start that is not over within TimeoutStartSec= for failed, unless it hears that it goes on. */
+struct starting {
+    uint64_t next_ms; /* when systemd is told next; 0 at first */
+};
+
+/* Every 100 ms or so until notify_ready(): asks for more time every ten seconds, with what is waited for as status. */
+void notify_starting(struct starting *starting, uint64_t now_ms, const char *format, ...) PRINTF_LIKE(3, 4);
+
 /* Each is one message; the text after it is the status that `systemctl status` shows. */
 void notify_ready(const char *format, ...) PRINTF_LIKE(1, 2);
 /* Followed by notify_ready() when the conf has been reloaded, or was refused. */

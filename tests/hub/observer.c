@@ -77,6 +77,21 @@ static enum store_result bury_in(struct book *book, const char *text) {
     return STORE_OK;
 }
 
+static enum store_result leave_in(struct book *book, const char *node, const char *boot) {
+    struct entry *entry = book_find(book, node);
+    if (!entry)
+        return STORE_OK;
+    if (strcmp(entry->boot, boot) != 0)
+        return STORE_ALIVE;
+    entry->fenced = true;
+    if (entry->left > 0) {
+        entry->left--;
+        return STORE_MORE;
+    }
+    book_erase(book, node);
+    return STORE_OK;
+}
+
 /* ---- events ---- */
 
 static void note(struct observer *observer, const char *what) {
@@ -136,6 +151,8 @@ void observer_answer(struct observer *observer) {
     assert_non_null(call);
     if (call->kind == SCRIPTED_RENEW)
         answer_renewal(observer);
+    else if (call->kind == SCRIPTED_LEAVE)
+        scripted_result(&observer->scripted, leave_in(observer->book, observer->node, observer->boot));
     else
         scripted_result(&observer->scripted, bury_in(observer->book, call->text));
 }

@@ -10,7 +10,7 @@
 
 #define TICK_MS     100u
 #define TIMEOUT_MS  UINT64_C(15000)
-#define INTERVAL_MS UINT64_C(3000) /* between renewals */
+#define INTERVAL_MS UINT64_C(1000) /* between renewals */
 #define BOOK_MAX    5000
 
 /* An entry, and what the tests do with it. */
@@ -20,7 +20,7 @@ struct entry {
     uint64_t renewals;
     bool fenced;
     bool beats;    /* renews by itself, each time the book is read */
-    unsigned left; /* pieces that a burial takes, less one */
+    unsigned left; /* pieces that a burial or leaving takes, less one */
 };
 
 struct book {

@@ -95,6 +95,35 @@ static void test_equal_addresses_are_equal_bytes(void **state) {
     assert_memory_equal(&addresses[0], &addresses[1], sizeof addresses[0]);
 }
 
+static void test_hosts_that_need_no_lookup(void **state) {
+    static const char *const fixed[] = {"localhost",
+                                        "localhost:9090",
+                                        "127.0.0.1",
+                                        "10.1.2.3:9090",
+                                        "[::1]",
+                                        "[::1]:9090",
+                                        "[2001:db8:1111:2222:3333:4444:5555:6666]"};
+    static const char *const other[] = {"",
+                                        ":",
+                                        ":80",
+                                        "*",
+                                        "*:80",
+                                        "example.org",
+                                        "example.org:9090",
+                                        "localhost.example.org",
+                                        "127.0.0.1.example.org",
+                                        "127.0.0.1:80.example.org",
+                                        "127.0.0.1:80:80",
+                                        "::1",
+                                        "[::1",
+                                        "[2001:db8:1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb]"};
+    (void)state;
+    for (size_t n = 0; n < sizeof fixed / sizeof fixed[0]; n++)
+        assert_true(address_is_without_lookup(fixed[n]));
+    for (size_t n = 0; n < sizeof other / sizeof other[0]; n++)
+        assert_false(address_is_without_lookup(other[n]));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numeric_addresses),
@@ -102,6 +131,7 @@ int main(void) {
         cmocka_unit_test(test_ports_are_1_to_65535),
         cmocka_unit_test(test_other_forms_are_refused),
         cmocka_unit_test(test_equal_addresses_are_equal_bytes),
+        cmocka_unit_test(test_hosts_that_need_no_lookup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

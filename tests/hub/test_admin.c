@@ -236,7 +236,7 @@ static void expect(struct bench *bench, const char *request_line, const char *he
                    const char *body) {
     char request[1024];
     struct client *client = client_open(bench);
-    snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: test\r\n%s\r\n", request_line, headers);
+    snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: localhost\r\n%s\r\n", request_line, headers);
     client_send(client, request);
     assert_answer(client_answer(bench, client), status, body);
     client_free(client);
@@ -267,7 +267,7 @@ static void metrics_have_their_content_type(void **state) {
     start(bench);
     counter_set(&bench->sessions.open, 17);
     client = client_open(bench);
-    client_send(client, "GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n");
+    client_send(client, "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n");
     const char *answer = client_answer(bench, client);
     assert_memory_equal(answer, "HTTP/1.1 200 ", 13);
     assert_true(has_line(answer, "Content-Type: text/plain; version=0.0.4; charset=utf-8"));
@@ -290,7 +290,7 @@ static void head_has_the_headers_of_get_and_no_body(void **state) {
     struct bench *bench = *state;
     start(bench);
     struct client *client = client_open(bench);
-    client_send(client, "HEAD /healthz HTTP/1.1\r\nHost: test\r\n\r\n");
+    client_send(client, "HEAD /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
     const char *answer = client_answer(bench, client);
     assert_answer(answer, "200", "");
     assert_true(has_line(answer, "Content-Length: 3"));
@@ -304,7 +304,7 @@ static void other_methods_are_refused_with_those_allowed(void **state) {
     for (size_t n = 0; n < sizeof methods / sizeof methods[0]; n++) {
         char request[128];
         struct client *client = client_open(bench);
-        snprintf(request, sizeof request, "%s /metrics HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n",
+        snprintf(request, sizeof request, "%s /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
                  methods[n]);
         client_send(client, request);
         const char *answer = client_answer(bench, client);
@@ -325,7 +325,7 @@ static void with_a_token_only_health_is_open(void **state) {
     for (size_t n = 0; n < sizeof closed / sizeof closed[0]; n++) {
         char request[128];
         struct client *client = client_open(bench);
-        snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: test\r\n\r\n", closed[n]);
+        snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: localhost\r\n\r\n", closed[n]);
         client_send(client, request);
         const char *answer = client_answer(bench, client);
         assert_memory_equal(answer, "HTTP/1.1 401 ", 13);
@@ -333,6 +333,20 @@ static void with_a_token_only_health_is_open(void **state) {
         assert_null(strstr(answer, "stompd_sessions"));
         client_free(client);
     }
+}
+
+static void the_reasons_why_not_are_for_those_with_the_token(void **state) {
+    static const char reasons[] = "Redis can't be reached: 10.0.0.7 said NOAUTH\n";
+    struct bench *bench = *state;
+    start_with_token(bench);
+    bench->state.clustered = true;
+    strcpy(bench->state.redis.trouble, "10.0.0.7 said NOAUTH");
+    expect(bench, "GET /readyz", "", "503", "not ready\n");
+    expect(bench, "GET /readyz", "Authorization: Bearer guess\r\n", "503", "not ready\n");
+    expect(bench, "HEAD /readyz", "", "503", "");
+    expect(bench, "GET /readyz", "Authorization: Bearer " TOKEN "\r\n", "503", reasons);
+    bench->state.clustered = false;
+    expect(bench, "GET /readyz", "Authorization: Bearer guess\r\n", "200", "ready\n");
 }
 
 static void expect_unauthorized(struct bench *bench, const char *header) {
@@ -396,6 +410,43 @@ static void an_address_that_is_taken_is_a_fault(void **state) {
     expect(bench, "GET /healthz", "", "200", "ok\n");
 }
 
+/* ---- the host ---- */
+
+static void expect_for_host(struct bench *bench, const char *host_header, const char *status, const char *body) {
+    char request[256];
+    struct client *client = client_open(bench);
+    snprintf(request, sizeof request, "GET /healthz HTTP/1.1\r\n%s\r\n", host_header);
+    client_send(client, request);
+    assert_answer(client_answer(bench, client), status, body);
+    client_free(client);
+}
+
+static void without_a_token_names_that_dns_gives_are_refused(void **state) {
+    static const char *const ours[] = {"",
+                                       "Host: localhost\r\n",
+                                       "Host: localhost:9090\r\n",
+                                       "Host: 127.0.0.1\r\n",
+                                       "host: 127.0.0.1:9090\r\n",
+                                       "Host: [::1]\r\n",
+                                       "Host: [::1]:9090\r\n"};
+    static const char *const others[] = {"Host: rebound.example\r\n", "Host: rebound.example:9090\r\n",
+                                         "Host: 127.0.0.1.rebound.example\r\n",
+                                         "Host: localhost.rebound.example:80\r\n", "Host: *:9090\r\n"};
+    struct bench *bench = *state;
+    start(bench);
+    for (size_t n = 0; n < sizeof ours / sizeof ours[0]; n++)
+        expect_for_host(bench, ours[n], "200", "ok\n");
+    for (size_t n = 0; n < sizeof others / sizeof others[0]; n++)
+        expect_for_host(bench, others[n], "403",
+                        "without a token-file this answers only at localhost or a numeric address: see Host\n");
+}
+
+static void with_a_token_any_host_will_do(void **state) {
+    struct bench *bench = *state;
+    start_with_token(bench);
+    expect_for_host(bench, "Host: node-a.example:9090\r\n", "200", "ok\n");
+}
+
 /* ---- bounds ---- */
 
 static void a_request_that_is_too_large_is_refused(void **state) {
@@ -405,7 +456,7 @@ static void a_request_that_is_too_large_is_refused(void **state) {
     memset(header, 'x', sizeof header - 1);
     header[sizeof header - 1] = '\0';
     struct client *client = client_open(bench);
-    client_send(client, "GET /healthz HTTP/1.1\r\nHost: test\r\nX: ");
+    client_send(client, "GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: ");
     client_send(client, header);
     client_send(client, "\r\n\r\n");
     const char *answer = client_answer(bench, client);
@@ -418,7 +469,7 @@ static void a_body_is_refused(void **state) {
     struct bench *bench = *state;
     start(bench);
     struct client *client = client_open(bench);
-    client_send(client, "POST /healthz HTTP/1.1\r\nHost: test\r\nContent-Length: 100000\r\n\r\n");
+    client_send(client, "POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n");
     assert_memory_equal(client_answer(bench, client), "HTTP/1.1 4", 10);
     client_free(client);
 }
@@ -428,14 +479,14 @@ static void garbage_is_answered_or_cut(void **state) {
         "\r\n\r\n\r\n",
         "GET\r\n\r\n",
         "GET /healthz HTTP/9.9\r\n\r\n",
-        "GET http://[::1 HTTP/1.1\r\nHost: test\r\n\r\n",
-        "GET * HTTP/1.1\r\nHost: test\r\n\r\n",
-        "GET ?x HTTP/1.1\r\nHost: test\r\n\r\n",
-        "FROB /healthz HTTP/1.1\r\nHost: test\r\n\r\n",
-        "CONNECT example:80 HTTP/1.1\r\nHost: test\r\n\r\n",
+        "GET http://[::1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET * HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET ?x HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "FROB /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "CONNECT example:80 HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "GET /healthz HTTP/1.1\r\nno colon here\r\n\r\n",
-        "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: -5\r\n\r\n",
-        "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
     };
     struct bench *bench = *state;
@@ -466,7 +517,7 @@ static void for_a_new_client_the_oldest_that_says_nothing_goes(void **state) {
         open += !silent[n]->closed;
     }
     assert_true(open > ADMIN_CONNECTIONS_MAX / 2 && open < ADMIN_CONNECTIONS_MAX);
-    client_send(silent[count - 1], "GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n");
+    client_send(silent[count - 1], "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_answer(client_answer(bench, silent[count - 1]), "200", "ok\n");
     for (size_t n = 0; n < count; n++)
         client_free(silent[n]);
@@ -481,11 +532,11 @@ static void clients_that_wait_for_an_answer_keep_their_places(void **state) {
     start(bench);
     for (size_t n = 0; n < ADMIN_CONNECTIONS_MAX; n++) {
         waiting[n] = client_open(bench);
-        client_send(waiting[n], "GET /api/v1/users/alice HTTP/1.1\r\nHost: test\r\n\r\n");
+        client_send(waiting[n], "GET /api/v1/users/alice HTTP/1.1\r\nHost: localhost\r\n\r\n");
         run_idle(bench);
     }
     struct client *late = client_open(bench);
-    client_send(late, "GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n");
+    client_send(late, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
     run_idle(bench);
     assert_int_equal(bench->slow.calls, ADMIN_CONNECTIONS_MAX);
     assert_int_equal(late->answer.len, 0);
@@ -504,7 +555,7 @@ static void a_connection_whose_time_is_over_is_closed(void **state) {
     start(bench);
     struct client *silent = client_open(bench);
     struct client *waiting = client_open(bench);
-    client_send(waiting, "GET /api/v1/users/alice HTTP/1.1\r\nHost: test\r\n\r\n");
+    client_send(waiting, "GET /api/v1/users/alice HTTP/1.1\r\nHost: localhost\r\n\r\n");
     assert_string_equal(client_answer(bench, silent), "");
     assert_string_equal(client_answer(bench, waiting), "");
     client_free(silent);
@@ -518,7 +569,7 @@ static struct client *ask_slow_store(struct bench *bench) {
     bench->conf.store = &bench->slow.store;
     start(bench);
     struct client *client = client_open(bench);
-    client_send(client, "GET /api/v1/users/alice HTTP/1.1\r\nHost: test\r\n\r\n");
+    client_send(client, "GET /api/v1/users/alice HTTP/1.1\r\nHost: localhost\r\n\r\n");
     run_idle(bench);
     assert_int_equal(bench->slow.calls, 1);
     assert_string_equal(bench->slow.user, "alice");
@@ -591,11 +642,14 @@ int main(void) {
         TEST(head_has_the_headers_of_get_and_no_body),
         TEST(other_methods_are_refused_with_those_allowed),
         TEST(with_a_token_only_health_is_open),
+        TEST(the_reasons_why_not_are_for_those_with_the_token),
         TEST(only_the_very_token_opens),
         TEST(a_reload_takes_the_new_token),
         TEST(a_reload_with_a_bad_file_keeps_the_old_token),
         TEST(without_a_usable_token_it_does_not_start),
         TEST(an_address_that_is_taken_is_a_fault),
+        TEST(without_a_token_names_that_dns_gives_are_refused),
+        TEST(with_a_token_any_host_will_do),
         TEST(a_request_that_is_too_large_is_refused),
         TEST(a_body_is_refused),
         TEST(garbage_is_answered_or_cut),

@@ -9,13 +9,15 @@
 #include <stdlib.h>
 
 #include "../../src/hub/channels.h"
+#include "stompd/edge/router.h"
 #include "stompd/stomp/writer.h"
 
 struct bench {
     struct store store; /* first: the ops get it */
     struct channels channels;
     struct mail_batch outgoing[2];
-    char asked[512]; /* what was asked of the store since the last look: "+channel", "-channel", "*glob" */
+    uint64_t credited[2]; /* by worker */
+    char asked[512];      /* what was asked of the store since the last look: "+channel", "-channel", "*glob" */
 };
 
 static void note(struct store *store, const char *mark, struct bytes name) {
@@ -34,6 +36,15 @@ static void on_unsubscribe(struct store *store, enum store_channel kind, struct 
 
 static const struct store_ops recording = {.subscribe = on_subscribe, .unsubscribe = on_unsubscribe};
 
+static void on_credit(void *arg, unsigned worker, uint64_t bytes) {
+    ((struct bench *)arg)->credited[worker] += bytes;
+}
+
+/* So many announcements and withdrawals of keys of that length have been credited to the worker. */
+static void expect_credit(const struct bench *bench, unsigned worker, unsigned count, const char *key) {
+    assert_int_equal(bench->credited[worker], count * router_interest_cost(strlen(key)));
+}
+
 static void expect_asked(struct bench *bench, const char *asked) {
     assert_string_equal(bench->asked, asked);
     bench->asked[0] = '\0';
@@ -42,7 +53,7 @@ static void expect_asked(struct bench *bench, const char *asked) {
 static int setup(void **state) {
     static struct bench bench;
     bench = (struct bench){.store.ops = &recording};
-    assert_true(channels_init(&bench.channels, &bench.store, BYTES("node-a"), 2, bench.outgoing));
+    assert_true(channels_init(&bench.channels, &bench.store, BYTES("node-a"), 2, bench.outgoing, on_credit, &bench));
     *state = &bench;
     return 0;
 }
@@ -77,7 +88,7 @@ static struct mail_interest *interest(unsigned worker, enum interest_kind kind, 
 
 static void announce(struct bench *bench, unsigned worker, enum interest_kind kind, const char *key, uint64_t id) {
     struct mail_interest *mail = interest(worker, kind, key, id);
-    channels_announce(&bench->channels, mail);
+    channels_announce(&bench->channels, mail, 0);
     free(mail);
 }
 
@@ -243,6 +254,54 @@ static void test_a_new_link_asks_for_all_and_for_the_nodes_own_channel_last(void
     assert_true(channels_are_live(&bench->channels));
 }
 
+static void test_credit_for_an_announcement_comes_with_its_channel(void **state) {
+    struct bench *bench = *state;
+    announce(bench, 0, INTEREST_EXACT, "/topic/a", 1);
+    expect_credit(bench, 0, 0, "/topic/a");
+    subscribed(bench, "t:/topic/a");
+    expect_credit(bench, 0, 1, "/topic/a");
+    announce(bench, 1, INTEREST_EXACT, "/topic/a", 2);
+    expect_credit(bench, 1, 1, "/topic/a");
+}
+
+static void test_credit_for_the_last_withdrawal_comes_when_the_channel_is_left(void **state) {
+    struct bench *bench = *state;
+    announce(bench, 0, INTEREST_EXACT, "/topic/a", 1);
+    announce(bench, 1, INTEREST_EXACT, "/topic/a", 2);
+    subscribed(bench, "t:/topic/a");
+    withdraw(bench, 0, INTEREST_EXACT, "/topic/a", 0);
+    expect_credit(bench, 0, 2, "/topic/a");
+    withdraw(bench, 1, INTEREST_EXACT, "/topic/a", 0);
+    channels_tick(&bench->channels, 60000);
+    expect_credit(bench, 1, 1, "/topic/a");
+    channels_unsubscribed(&bench->channels, STORE_CHANNEL, BYTES("t:/topic/a"));
+    expect_credit(bench, 1, 2, "/topic/a");
+}
+
+static void test_credit_comes_at_once_while_the_store_is_away(void **state) {
+    struct bench *bench = *state;
+    announce(bench, 0, INTEREST_EXACT, "/topic/a", 1);
+    channels_down(&bench->channels);
+    expect_credit(bench, 0, 1, "/topic/a");
+    announce(bench, 1, INTEREST_EXACT, "/topic/b", 2);
+    withdraw(bench, 1, INTEREST_EXACT, "/topic/b", 0);
+    expect_credit(bench, 1, 2, "/topic/b");
+    channels_up(&bench->channels);
+    subscribed(bench, "t:/topic/a");
+    expect_credit(bench, 0, 1, "/topic/a");
+}
+
+static void test_a_key_that_is_announced_again_is_kept_once(void **state) {
+    struct bench *bench = *state;
+    announce(bench, 0, INTEREST_EXACT, "/topic/a", 1);
+    announce(bench, 0, INTEREST_EXACT, "/topic/a", 2);
+    subscribed(bench, "t:/topic/a");
+    expect_confirmed(bench, 0, 2);
+    withdraw(bench, 0, INTEREST_EXACT, "/topic/a", 0);
+    assert_int_equal(match(bench, ROUTE_TOPIC, BYTES("/topic/a")), 0);
+    expect_credit(bench, 0, 3, "/topic/a"); /* that of the withdrawal waits for the channel's end */
+}
+
 static void test_a_message_is_for_each_worker_that_wants_it_once(void **state) {
     struct bench *bench = *state;
     announce(bench, 0, INTEREST_EXACT, "/topic/a", 1);
@@ -268,6 +327,10 @@ int main(void) {
         TEST(test_new_interest_while_it_is_left_waits_for_the_answer_and_asks_again),
         TEST(test_interest_that_goes_before_the_answer_is_left_after_it),
         TEST(test_a_new_link_asks_for_all_and_for_the_nodes_own_channel_last),
+        TEST(test_credit_for_an_announcement_comes_with_its_channel),
+        TEST(test_credit_for_the_last_withdrawal_comes_when_the_channel_is_left),
+        TEST(test_credit_comes_at_once_while_the_store_is_away),
+        TEST(test_a_key_that_is_announced_again_is_kept_once),
         TEST(test_a_message_is_for_each_worker_that_wants_it_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

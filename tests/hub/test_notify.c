@@ -75,6 +75,16 @@ static void ready_and_stopping_come_with_a_status(void **state) {
     assert_string_equal(hear(systemd), "");
 }
 
+static void a_start_that_takes_long_asks_for_more_time_every_ten_seconds(void **state) {
+    struct systemd *systemd = *state;
+    struct starting starting = {0};
+    for (uint64_t now = 5000; now < 35000; now += 100)
+        notify_starting(&starting, now, "waiting for %s", "a place");
+    for (unsigned times = 0; times < 3; times++)
+        expect(systemd, "EXTEND_TIMEOUT_USEC=30000000\nSTATUS=waiting for a place");
+    assert_string_equal(hear(systemd), "");
+}
+
 static void a_status_that_is_too_long_is_cut(void **state) {
     struct systemd *systemd = *state;
     char status[1000];
@@ -109,7 +119,9 @@ static void reloading_says_when_it_began(void **state) {
 static void without_systemd_nothing_is_sent_and_nothing_fails(void **state) {
     struct systemd *systemd = *state;
     struct watchdog watchdog;
+    struct starting starting = {0};
     unsetenv("NOTIFY_SOCKET");
+    notify_starting(&starting, 1000, "waiting");
     notify_ready("ready");
     notify_reloading();
     notify_stopping("stopping");
@@ -179,6 +191,7 @@ static void the_watchdog_of_another_process_is_left_alone(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(ready_and_stopping_come_with_a_status, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_start_that_takes_long_asks_for_more_time_every_ten_seconds, setup, teardown),
         cmocka_unit_test_setup_teardown(a_status_that_is_too_long_is_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(reloading_says_when_it_began, setup, teardown),
         cmocka_unit_test_setup_teardown(without_systemd_nothing_is_sent_and_nothing_fails, setup, teardown),

@@ -172,17 +172,22 @@ static void test_a_live_subscription_of_an_ended_session_is_not_confirmed(void *
 
 /* ---- waiting for congestion ---- */
 
-static void test_publishers_wait_while_the_worker_is_congested_and_others_do_not(void **state) {
+static void test_publishers_and_subscribers_wait_while_the_worker_is_congested_and_others_do_not(void **state) {
     struct host *host = *state;
     struct client *publisher = connect_1_2(host);
     struct client *other = connect_1_2(host);
-    client_send(other, "BEGIN\ntransaction:t\n\n");
+    struct client *subscriber = connect_1_2(host);
+    client_send(other, "SUBSCRIBE\nid:0\ndestination:/topic/a\n\n");
+    client_send(subscriber, "SUBSCRIBE\nid:0\ndestination:/topic/b\n\n");
     host->env.congested = true;
     client_send(publisher, "SEND\ndestination:/topic/a\nreceipt:1\n\n1");
-    client_send(other, "SUBSCRIBE\nid:0\ndestination:/topic/a\nreceipt:2\n\n");
-    client_expect_receipt(other, "2");
-    client_send(other, "COMMIT\ntransaction:t\nreceipt:3\n\n");
+    client_send(subscriber, "UNSUBSCRIBE\nid:0\nreceipt:2\n\n");
+    client_send(subscriber, "SUBSCRIBE\nid:1\ndestination:/topic/b\nreceipt:3\n\n");
+    client_send(other, "BEGIN\ntransaction:t\nreceipt:4\n\n");
+    client_expect_receipt(other, "4");
+    client_send(other, "COMMIT\ntransaction:t\nreceipt:5\n\n");
     client_expect_nothing(publisher);
+    client_expect_nothing(subscriber);
     client_expect_nothing(other);
 
     host_uncongest(host);
@@ -191,9 +196,12 @@ static void test_publishers_wait_while_the_worker_is_congested_and_others_do_not
     assert_int_equal(other->resumes, 1);
     client_go_on(publisher);
     client_expect_receipt(publisher, "1");
+    client_go_on(subscriber);
+    client_expect_receipt(subscriber, "2");
+    client_expect_receipt(subscriber, "3");
     client_go_on(other);
     client_expect_message(other, "1");
-    client_expect_receipt(other, "3");
+    client_expect_receipt(other, "5");
 }
 
 static void test_disconnect_does_not_wait_for_congestion(void **state) {
@@ -600,7 +608,7 @@ int main(void) {
         TEST(test_input_goes_on_when_the_last_of_several_is_live),
         TEST(test_unsubscribe_before_it_is_live_confirms_both_and_ends_the_waiting),
         TEST(test_a_live_subscription_of_an_ended_session_is_not_confirmed),
-        TEST(test_publishers_wait_while_the_worker_is_congested_and_others_do_not),
+        TEST(test_publishers_and_subscribers_wait_while_the_worker_is_congested_and_others_do_not),
         TEST(test_disconnect_does_not_wait_for_congestion),
         TEST(test_congestion_in_the_middle_of_input_holds_the_rest),
         TEST(test_a_session_resumed_into_new_congestion_waits_again),

@@ -15,8 +15,8 @@
 #include "stompd/session/session.h"
 
 /*
- * Publishers wait while a peer has more than the high-water mark of our published bytes before it, until all are below
- * the low one.
+ * Publishers and subscribers wait while a peer has more than the high-water mark of what we sent before it, until all
+ * are below the low one.
  */
 #define ROUTER_HIGH_WATER (8u << 20)
 #define ROUTER_LOW_WATER  (4u << 20)
@@ -26,8 +26,8 @@ struct peer {
     struct mailbox *mailbox;    /* NULL for the worker itself */
     struct mail_batch outgoing; /* posted at the end of the turn */
     struct map interests[3];    /* what it has announced: struct peer_interest, by kind */
-    uint64_t unsettled;         /* bytes published to it and not worked off */
-    uint64_t owed;              /* bytes of its publications that we worked off and have not told */
+    uint64_t unsettled;         /* what it was sent and has not worked off, in bytes of router_cost() */
+    uint64_t owed;              /* of what it sent, what we have worked off and have not told */
 };
 
 struct router {
@@ -60,8 +60,9 @@ MUST_CHECK bool router_publish(struct router *router, struct message *message);
 /* Acts on mail from a peer, which stays the caller's to free. False: it is none of the router's. */
 MUST_CHECK bool router_take_mail(struct router *router, const struct mail *mail);
 
-/* What a published message counts for until its credit comes, in bytes. */
+/* What a published message, and an announcement or withdrawal, count for until their credit comes, in bytes. */
 uint64_t router_cost(const struct message *message);
+uint64_t router_interest_cost(size_t key_len);
 
 /* Posts what the turn has collected for the peers. */
 void router_post(struct router *router);

@@ -7,9 +7,9 @@
  * ENDING: no input is taken and nothing is delivered any more; the transport writes what is in the outbox and closes.
  *
  * Waiting: a SEND, COMMIT or DISCONNECT waits while an earlier SUBSCRIBE is not live yet, so that
- * subscribe-then-request never loses the answer, and a SEND or COMMIT while the worker is congested. While other nodes
- * can't be reached, a SUBSCRIBE that is known on this one does not hold them back. session_input() then takes no more
- * bytes until the session's resume effect.
+ * subscribe-then-request never loses the answer; while other nodes can't be reached, a SUBSCRIBE that is known on this
+ * one does not hold them back. While the worker is congested, SEND, COMMIT, SUBSCRIBE and UNSUBSCRIBE wait.
+ * session_input() then takes no more bytes until the session's resume effect.
  */
 #ifndef STOMPD_SESSION_SESSION_H
 #define STOMPD_SESSION_SESSION_H
@@ -80,7 +80,7 @@ struct session_env {
     struct buffer shown;          /* scratch: the destination that its receivers see */
     uint64_t sessions;            /* counters that make ids */
     uint64_t messages;
-    bool congested;           /* publishers wait; see sessions_go_on() */
+    bool congested;           /* publishers and subscribers wait; see sessions_go_on() */
     bool away;                /* other nodes can't be reached: nobody waits for them */
     struct list_node waiting; /* sessions whose input waits, and perhaps others */
     struct session_counters counters;
@@ -145,6 +145,12 @@ size_t session_input(struct session *session, char *bytes, size_t len, uint64_t 
  * count.
  */
 void session_wrote(struct session *session, uint64_t now_ms);
+
+/*
+ * `now_ms` has left out that many milliseconds in which the session was not served. For the client they have passed: it
+ * is owed its heart-beat that much earlier.
+ */
+void session_stood_still(struct session *session, uint64_t ms);
 
 /* The client gave a sign of life outside STOMP (a WebSocket pong). */
 void session_heard(struct session *session, uint64_t now_ms);
