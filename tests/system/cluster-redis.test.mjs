@@ -57,6 +57,27 @@ function onTheWay({ readers, publishers }) {
   return (i, j, number) => number < sent[j] && !heard[i][j].has(number);
 }
 
+/** Until these nodes have been connected to Redis anew, after `cut` has ended their connections, and are ready. */
+async function whileCut(nodes, cut) {
+  const connects = (node) => metric(node, "stompd_redis_connects_total");
+  const before = await Promise.all(nodes.map(connects));
+  await cut();
+  for (const [i, node] of nodes.entries()) {
+    await eventually(`${node.node} to be connected again`, async () => (await connects(node)) > before[i]);
+    await untilReady(node);
+  }
+}
+
+/** Until every reader has heard something that each publisher sends from now on. */
+async function untilHeardAnew({ readers, publishers }) {
+  const ways = publishers.flatMap((publisher) => readers.map((reader) => ({ publisher, reader, from: publisher.next })));
+  await Promise.all(
+    ways.map(({ publisher, reader, from }) =>
+      eventually(`message ${from} of ${publisher.name}`, () => heardOf(reader, publisher).some((number) => number >= from)),
+    ),
+  );
+}
+
 async function aliceIsKnown(cluster) {
   for (const node of cluster.nodes) {
     await eventually("alice to be known again", async () => (await onlineUsers(node)).alice === 2);
@@ -120,17 +141,42 @@ describe("Redis under traffic", { concurrency: true }, () => {
       await checkHeard(scene);
     }));
 
-  test("loses all connections: what was sent meanwhile arrives", () =>
+  test("loses all connections, time and again: what was sent meanwhile arrives", () =>
     withTraffic(async (scene) => {
       const { cluster, redis } = scene;
+      const lost = [];
       for (let i = 0; i < 3; i++) {
-        await redis.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes");
-        await redis.command("CLIENT", "KILL", "TYPE", "pubsub");
-        await sleep(300);
+        await whileCut(cluster.nodes, async () => {
+          lost.push(onTheWay(scene));
+          const kills = [["normal", "SKIPME", "yes"], ["pubsub"]];
+          await Promise.all(kills.map((type) => redis.command("CLIENT", "KILL", "TYPE", ...type)));
+        });
+        await untilHeardAnew(scene);
       }
-      const mayMiss = onTheWay(scene);
-      await Promise.all(cluster.nodes.map(untilReady));
-      await checkHeard(scene, mayMiss);
+      await checkHeard(scene, (...which) => lost.some((mayMiss) => mayMiss(...which)));
+      await aliceIsKnown(cluster);
+    }));
+
+  test("loses one node's connections: all that is published there meanwhile arrives on the other", () =>
+    withTraffic(async (scene) => {
+      const { cluster, redis, publishers } = scene;
+      const [a] = cluster.nodes;
+      for (let i = 0; i < 3; i++) {
+        await whileCut([a], async () => {
+          const clients = (await redis.command("CLIENT", "LIST")).split("\n");
+          const links = clients.filter((client) => client.includes(` name=stompd:${a.node} `));
+          assert.equal(links.length, 2);
+          const ids = links.map((client) => /^id=(\d+)/.exec(client)[1]);
+          redis.pause(); // it finds the kills first, and what the node sends after them is lost on the way
+          const kills = ids.map((id) => redis.command("CLIENT", "KILL", "ID", id));
+          await sleep(100);
+          redis.resume();
+          await Promise.all(kills);
+        });
+        await untilHeardAnew(scene);
+      }
+      const sentMeanwhile = publishers[1].next;
+      await checkHeard(scene, (i, j, number) => i === 0 && number < sentMeanwhile); // what it could not hear
       await aliceIsKnown(cluster);
     }));
 });
@@ -245,8 +291,9 @@ describe("A Redis that does not do", { concurrency: true }, () => {
       assert.notEqual((await ask(node, "/readyz")).status, 200);
       await mend();
       await untilReady(node);
-    } finally {
       await node.stop();
+    } finally {
+      node.kill("SIGKILL");
       await redis.remove();
     }
   }
@@ -286,54 +333,65 @@ describe("A Redis that does not do", { concurrency: true }, () => {
 });
 
 describe("Ways to Redis", { concurrency: true }, () => {
+  /** Starts a Redis and a node for each name, with what `settings` says of its [cluster] section. */
+  async function withNodes(options, settings, body) {
+    const redis = await new Redis(options).start();
+    const nodes = settings.map(([name, cluster]) => newNode(name, redis, { cluster: cluster(redis) }));
+    try {
+      await Promise.all(nodes.map((node) => node.start().then(() => untilReady(node))));
+      await body(redis, nodes);
+      await Promise.all(nodes.map((node) => node.stop()));
+      assert.deepEqual(await redis.command("KEYS", "*"), []);
+    } finally {
+      nodes.filter((node) => node.child !== undefined && node.isRunning).forEach((node) => node.kill("SIGKILL"));
+      await redis.remove();
+    }
+  }
+
   const ways = [
     ["a unix socket", { unix: true }, (redis) => redis.address],
-    ["a user, a password and a database", { config: { user: ["me", "on", ">p@ss", "~*", "&*", "+@all"] } },
-      (redis) => `redis://me:p%40ss@${redis.address}/3`],
+    [
+      "a user, a password and a database",
+      { config: { user: ["me", "on", ">p@ss", "~*", "&*", "+@all"] } },
+      (redis) => `redis://me:p%40ss@${redis.address}/3`,
+    ],
   ];
   for (const [name, options, address] of ways) {
-    test(`by ${name}`, async () => {
-      const redis = await new Redis(options).start();
-      const nodes = ["node-a", "node-b"].map((node) => newNode(node, redis, { cluster: { redis: address(redis) } }));
-      await Promise.all(nodes.map((node) => node.start().then(untilReady)));
-      const [reader, sender] = await Promise.all(nodes.map((node) => connect(node, overTcp)));
-      const topic = freshTopic();
-      await reader.subscribe(topic);
-      await sender.request("SEND", { destination: topic }, name);
-      assert.equal((await reader.expect("MESSAGE")).text, name);
-      await Promise.all(nodes.map((node) => node.stop()));
-      await redis.remove();
+    test(`by ${name}`, () => {
+      const cluster = (redis) => ({ redis: address(redis) });
+      const settings = ["node-a", "node-b"].map((node) => [node, cluster]);
+      return withNodes(options, settings, async (redis, nodes) => {
+        const [reader, sender] = await Promise.all(nodes.map((node) => connect(node, overTcp)));
+        const topic = freshTopic();
+        await reader.subscribe(topic);
+        await sender.request("SEND", { destination: topic }, name);
+        assert.equal((await reader.expect("MESSAGE")).text, name);
+      });
     });
   }
 
-  test("two clusters with prefixes of their own share a Redis, and hear nothing of each other", async () => {
-    const redis = await new Redis().start();
-    const nodes = ["one:", "two:"].map((prefix) => newNode("node-a", redis, { cluster: { prefix } }));
-    await Promise.all(nodes.map((node) => node.start().then(untilReady)));
-    const [reader, sender] = await Promise.all(nodes.map((node) => connect(node, overTcp, ALICE)));
-    const topic = freshTopic();
-    await reader.subscribe(topic);
-    await sender.subscribe(topic);
-    await sender.request("SEND", { destination: topic }, "mine");
-    await sender.expect("MESSAGE");
-    await reader.request("SEND", { destination: topic }, "yours");
-    assert.equal((await reader.expect("MESSAGE")).text, "yours");
-    assert.equal((await onlineUsers(nodes[0])).alice, 1);
-    assert.equal((await redis.command("SMEMBERS", "one:user:alice")).length, 1);
-    await Promise.all(nodes.map((node) => node.stop()));
-    assert.deepEqual(await redis.command("KEYS", "*"), []);
-    await redis.remove();
+  test("two clusters with prefixes of their own share a Redis, and hear nothing of each other", () => {
+    const settings = ["one:", "two:"].map((prefix) => ["node-a", () => ({ prefix })]);
+    return withNodes({}, settings, async (redis, nodes) => {
+      const [reader, sender] = await Promise.all(nodes.map((node) => connect(node, overTcp, ALICE)));
+      const topic = freshTopic();
+      await reader.subscribe(topic);
+      await sender.subscribe(topic);
+      await sender.request("SEND", { destination: topic }, "mine");
+      await sender.expect("MESSAGE");
+      await reader.request("SEND", { destination: topic }, "yours");
+      assert.equal((await reader.expect("MESSAGE")).text, "yours");
+      assert.equal((await onlineUsers(nodes[0])).alice, 1);
+      assert.equal((await redis.command("SMEMBERS", "one:user:alice")).length, 1);
+    });
   });
 
-  test("registry-prefix makes the sets those that Spring applications read", async () => {
-    const redis = await new Redis().start();
-    const node = newNode("node-a", redis, { cluster: { "registry-prefix": "spring:websockets:users:" } });
-    await node.start().then(untilReady);
-    const alice = await connect(node, overTcp, ALICE);
-    const members = () => redis.command("SMEMBERS", "spring:websockets:users:alice");
-    await eventually("alice's set", async () => (await members())[0] === alice.connected.headers.session);
-    await node.stop();
-    assert.deepEqual(await redis.command("KEYS", "*"), []);
-    await redis.remove();
+  test("registry-prefix makes the sets those that Spring applications read", () => {
+    const settings = [["node-a", () => ({ "registry-prefix": "spring:websockets:users:" })]];
+    return withNodes({}, settings, async (redis, [node]) => {
+      const alice = await connect(node, overTcp, ALICE);
+      const members = () => redis.command("SMEMBERS", "spring:websockets:users:alice");
+      await eventually("alice's set", async () => (await members())[0] === alice.connected.headers.session);
+    });
   });
 });
