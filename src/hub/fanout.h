@@ -18,8 +18,11 @@
 #include "stompd/store/payload.h"
 #include "stompd/store/store.h"
 
-/* Bytes that may be sent and not answered; more wait. */
-#define FANOUT_WINDOW (1u << 20)
+/*
+ * Bytes that may be sent and not answered; more wait. Small, since Redis takes in faster than it writes out: what all
+ * nodes have under way comes to lie in its buffers for subscribers, and who has too much there is cut.
+ */
+#define FANOUT_WINDOW (128u << 10)
 
 /* So many origins are remembered; then the one that has been silent for longest is forgotten for a new one. */
 #define FANOUT_ORIGINS_MAX 4096

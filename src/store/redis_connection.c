@@ -1,6 +1,6 @@
 /*
- * A connection on the loop. Writing waits for the end of the turn, when the socket is found writable, so all commands of
- * a turn leave together.
+ * A connection on the loop. Writing waits for the end of the turn, so all commands of a turn leave together; the loop is
+ * asked whether the socket takes more only when it did not.
  *
  * The time-out is one timer, set for the oldest command and looked at when it fires. It does not judge when it fires
  * late: then this process stood still, not the server, whose answers may lie in the socket.
@@ -117,7 +117,8 @@ bool redis_connection_send(struct redis_connection *connection, const struct red
     put(connection, what, now_ms);
     if (connection->count == 1 && !event_pending(connection->overdue, EV_TIMEOUT, NULL))
         watch(connection, now_ms, now_ms);
-    event_add(connection->writable, NULL);
+    if (!event_pending(connection->writable, EV_WRITE, NULL))
+        event_active(connection->writable, EV_WRITE, 0);
     return true;
 }
 
@@ -203,6 +204,8 @@ static void on_writable(evutil_socket_t fd, short events, void *arg) {
         on_write_error(connection);
     else if (done)
         event_del(connection->writable);
+    else
+        event_add(connection->writable, NULL);
 }
 
 /* ---- life ---- */

@@ -75,10 +75,11 @@ static size_t renewals_in(uint32_t node_timeout_ms, uint64_t ms) {
 
 static void test_it_renews_five_times_in_node_timeout_within_bounds(void **state) {
     (void)state;
+    assert_int_equal(renewals_in(2000, 2000), 5);
     assert_int_equal(renewals_in(5000, 5000), 5);
-    assert_int_equal(renewals_in(15000, 15000), 5);
+    assert_int_equal(renewals_in(15000, 15000), 15);
     assert_int_equal(renewals_in(300, 1000), 10);
-    assert_int_equal(renewals_in(3600000, 30000), 10);
+    assert_int_equal(renewals_in(3600000, 30000), 30);
 }
 
 static void test_one_renewal_is_under_way_at_a_time(void **state) {
@@ -107,6 +108,59 @@ static void test_a_refused_renewal_is_tried_again(void **state) {
     assert_false(membership_is_listed(a->membership));
     observer_pass(a, INTERVAL_MS);
     observer_expect(a, "joined");
+}
+
+/* Nothing is heard of others meanwhile, so nobody is judged. */
+static void test_a_store_that_refuses_renewals_is_told_as_failing(void **state) {
+    struct observer *a = *state;
+    book_put(&book, "b", "b:1");
+    observer_join(a);
+    assert_false(membership_is_failing(a->membership));
+    for (uint64_t ms = 0; ms < 2 * TIMEOUT_MS; ms += TICK_MS) {
+        observer_tick(a);
+        if (scripted_first(&a->scripted)) {
+            observer_expect_asked(a, "renew");
+            scripted_result(&a->scripted, STORE_FAILED);
+            assert_true(membership_is_failing(a->membership));
+        }
+    }
+    assert_true(membership_is_in(a->membership));
+    observer_pass(a, INTERVAL_MS);
+    assert_false(membership_is_failing(a->membership));
+    assert_int_equal(observer_see(a, "b").count, 2);
+}
+
+static void make_failing(struct observer *a) {
+    membership_renew(a->membership, a->now);
+    scripted_result(&a->scripted, STORE_FAILED);
+    assert_true(membership_is_failing(a->membership));
+}
+
+static void test_whatever_else_is_answered_is_no_failing(void **state) {
+    struct observer *a = *state;
+    static const enum store_result others[] = {STORE_OK, STORE_GONE, STORE_TAKEN, STORE_AWAY};
+    observer_join(a);
+    for (size_t n = 0; n < sizeof others / sizeof others[0]; n++) {
+        make_failing(a);
+        membership_renew(a->membership, a->now);
+        assert_true(membership_is_failing(a->membership));
+        scripted_result(&a->scripted, others[n]);
+        assert_false(membership_is_failing(a->membership));
+    }
+}
+
+static void test_failing_ends_with_the_link(void **state) {
+    struct observer *a = *state;
+    observer_join(a);
+    make_failing(a);
+    observer_down(a);
+    assert_false(membership_is_failing(a->membership));
+    observer_up(a);
+    assert_false(membership_is_failing(a->membership));
+    observer_answer(a);
+    make_failing(a);
+    membership_up(a->membership, a->now);
+    assert_false(membership_is_failing(a->membership));
 }
 
 /* ---- the dead ---- */
@@ -365,6 +419,67 @@ static void test_who_came_back_after_the_book_was_emptied_may_vanish_again(void 
     observer_expect(a, "died b b:1");
 }
 
+/* ---- what the dead had still sent ---- */
+
+static void test_a_boot_that_renews_after_its_burial_is_buried_again(void **state) {
+    struct observer *a = *state;
+    book_put(&book, "b", "b:1")->left = 1;
+    observer_join(a);
+    observer_pass_until(a, "bury b b:1 1");
+    observer_answer_burial(a);
+    observer_answer_burial(a);
+    observer_expect(a, "died b b:1");
+    observer_pass(a, 2 * TIMEOUT_MS);
+    *book_put(&book, "b", "b:1") = (struct entry){.node = "b", .boot = "b:1", .renewals = 2, .left = 2};
+    observer_pass(a, INTERVAL_MS);
+    assert_true(observer_see(a, "b").member.alive);
+    assert_int_equal(observer_pass_until(a, "bury b b:1 2"), TIMEOUT_MS);
+    for (int n = 0; n < 3; n++)
+        observer_answer_burial(a);
+    observer_expect(a, "died b b:1");
+    assert_null(book_find(&book, "b"));
+    observer_pass(a, 3 * TIMEOUT_MS);
+    observer_expect(a, "");
+    assert_int_equal(observer_see(a, "b").count, 1);
+}
+
+static void test_a_boot_that_renews_between_the_pieces_of_its_burial_is_buried_again(void **state) {
+    struct observer *a = *state;
+    struct entry *b = book_put(&book, "b", "b:1");
+    b->left = 5;
+    observer_join(a);
+    observer_pass_until(a, "bury b b:1 1");
+    observer_answer_burial(a);
+    *b = (struct entry){.node = "b", .boot = "b:1", .renewals = 2, .left = 1};
+    observer_answer_burial(a);
+    observer_expect(a, "");
+    assert_in_range(observer_pass_until(a, "bury b b:1 2"), TIMEOUT_MS, TIMEOUT_MS + INTERVAL_MS);
+    observer_answer_burial(a);
+    observer_answer_burial(a);
+    observer_expect(a, "died b b:1");
+    assert_null(book_find(&book, "b"));
+}
+
+/* Another node was faster with the burial, and this one's is still under way when the entry is there again. */
+static void test_a_boot_that_is_back_while_this_burial_goes_on_is_buried_again(void **state) {
+    struct observer *a = *state;
+    book_put(&book, "b", "b:1")->left = 5;
+    observer_join(a);
+    observer_pass_until(a, "bury b b:1 1");
+    membership_renew(a->membership, a->now);
+    observer_answer_burial(a);
+    book_erase(&book, "b");
+    observer_answer(a);
+    observer_expect(a, "died b b:1");
+    book_put(&book, "b", "b:1")->renewals = 2;
+    observer_answer_burial(a);
+    observer_expect(a, "");
+    observer_pass_until(a, "bury b b:1 2");
+    observer_answer_burial(a);
+    observer_expect(a, "died b b:1");
+    assert_null(book_find(&book, "b"));
+}
+
 /* ---- an uninterrupted link ---- */
 
 static void test_a_frozen_redis_kills_nobody(void **state) {
@@ -410,9 +525,9 @@ static void test_a_short_hiccup_saves_nobody(void **state) {
     book_put(&book, "b", "b:1");
     observer_join(a);
     observer_pass(a, 2 * INTERVAL_MS);
-    a->now += INTERVAL_MS + INTERVAL_MS / 3;
+    a->now += TIMEOUT_MS / 2 - TICK_MS; /* the next tick is another */
     uint64_t more = observer_pass_until(a, "bury b b:1 1");
-    assert_int_equal(more, TIMEOUT_MS - 2 * INTERVAL_MS - INTERVAL_MS - INTERVAL_MS / 3);
+    assert_int_equal(more, TIMEOUT_MS - 2 * INTERVAL_MS - (TIMEOUT_MS / 2 - TICK_MS));
 }
 
 static void test_a_new_link_begins_anew(void **state) {
@@ -469,7 +584,27 @@ static void test_silence_is_told(void **state) {
     assert_int_equal(observer_see(a, "b").member.silent_ms, 7000 + TICK_MS);
 }
 
-/* ---- two that see the same ---- */
+/* ---- two nodes ---- */
+
+/* As in a restart of one after another with another node-timeout. */
+static void test_nodes_of_different_node_timeouts_do_not_bury_each_other(void **state) {
+    struct observer *hasty = *state;
+    struct observer patient;
+    observer_close(hasty);
+    observer_open(hasty, &book, "a", "a:1", 3000);
+    observer_open(&patient, &book, "b", "b:1", 60000);
+    observer_join(hasty);
+    observer_join(&patient);
+    for (uint64_t ms = 0; ms < 120000; ms += TICK_MS) {
+        observer_pass(hasty, TICK_MS);
+        observer_pass(&patient, TICK_MS);
+    }
+    observer_expect(hasty, "");
+    observer_expect(&patient, "");
+    assert_true(observer_see(hasty, "b").member.alive);
+    assert_true(observer_see(&patient, "a").member.alive);
+    observer_close(&patient);
+}
 
 static void test_two_survivors_may_bury_the_same_boot(void **state) {
     struct observer *a = *state;
@@ -520,6 +655,9 @@ int main(void) {
         TEST(one_renewal_is_under_way_at_a_time),
         TEST(it_renews_at_once_when_the_registry_asks_for_it),
         TEST(a_refused_renewal_is_tried_again),
+        TEST(a_store_that_refuses_renewals_is_told_as_failing),
+        TEST(whatever_else_is_answered_is_no_failing),
+        TEST(failing_ends_with_the_link),
         TEST(a_node_that_stands_still_for_node_timeout_is_buried),
         TEST(a_burial_goes_on_piece_by_piece),
         TEST(renewals_go_on_during_a_burial),
@@ -538,6 +676,9 @@ int main(void) {
         TEST(a_boot_that_is_replaced_while_it_is_buried_dies_once),
         TEST(when_the_book_was_emptied_the_others_have_node_timeout_to_come_back),
         TEST(who_came_back_after_the_book_was_emptied_may_vanish_again),
+        TEST(a_boot_that_renews_after_its_burial_is_buried_again),
+        TEST(a_boot_that_renews_between_the_pieces_of_its_burial_is_buried_again),
+        TEST(a_boot_that_is_back_while_this_burial_goes_on_is_buried_again),
         TEST(a_frozen_redis_kills_nobody),
         TEST(an_observer_that_was_stopped_kills_nobody),
         TEST(an_answer_that_waited_while_the_observer_was_stopped_kills_nobody),
@@ -546,6 +687,7 @@ int main(void) {
         TEST(foreign_entries_are_no_nodes),
         TEST(the_nodes_that_are_remembered_are_bounded),
         TEST(silence_is_told),
+        TEST(nodes_of_different_node_timeouts_do_not_bury_each_other),
         TEST(two_survivors_may_bury_the_same_boot),
         TEST(a_survivor_that_is_late_leaves_the_next_boot_alone),
     };

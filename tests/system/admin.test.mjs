@@ -5,7 +5,7 @@ import fs from "node:fs/promises";
 import net from "node:net";
 import os from "node:os";
 import path from "node:path";
-import { after, before, describe, test } from "node:test";
+import { after, before, beforeEach, describe, test } from "node:test";
 
 import { Child } from "./lib/child.mjs";
 import { ask, askApi, metric, useCluster } from "./lib/cluster.mjs";
@@ -403,6 +403,9 @@ describe("Under systemd", () => {
     systemd = new Child("perl", ["-e", LISTEN, path.join(folder, "socket")]);
     await heard(/^listening$/m);
   });
+  beforeEach(() => {
+    systemd.log = "";
+  });
   after(async () => {
     await systemd.end();
     await fs.rm(folder, { recursive: true });
@@ -414,6 +417,15 @@ describe("Under systemd", () => {
       return pattern.test(systemd.log);
     });
   };
+
+  test("it hears that a node still waits for its place, which may take longer than TimeoutStartSec", async () => {
+    const within = ["sh", "-c", `NOTIFY_SOCKET='${folder}/socket' exec "$0" "$@"`];
+    const redis = path.join(folder, "nobody");
+    const daemon = await new Daemon({ cluster: { redis: `unix:${redis}` } }, { within }).start();
+    await heard(/^EXTEND_TIMEOUT_USEC=30000000 STATUS=waiting for a place among the nodes$[^]*^READY=1 /m);
+    await daemon.stop();
+    await heard(/^STOPPING=1 /m);
+  });
 
   test("it hears of readiness, signs of life, reloads and the end", async () => {
     const variables = `NOTIFY_SOCKET='${folder}/socket' WATCHDOG_USEC=600000 WATCHDOG_PID=$$`;

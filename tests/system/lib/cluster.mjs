@@ -104,7 +104,12 @@ export class Cluster {
     }
     const names = Array.from({ length: this.#size }, (_, i) => `node-${"abcdefgh"[i]}`);
     this.nodes = names.map((name) => newNode(name, this.redis, this.#conf));
-    await Promise.all(this.nodes.map((node) => this.startNode(node)));
+    const starts = await Promise.allSettled(this.nodes.map((node) => this.startNode(node)));
+    const failed = starts.find(({ status }) => status === "rejected");
+    if (failed) {
+      await this.stop().catch(() => {}); // why it did not start says more
+      throw failed.reason;
+    }
     return this;
   }
 
@@ -121,7 +126,7 @@ export class Cluster {
 
   /** Ends all nodes that run, and checks that they end well. */
   async stop() {
-    const ends = this.nodes.filter((node) => node.isRunning).map((node) => node.stop());
+    const ends = this.nodes.filter((node) => node.child !== undefined && node.isRunning).map((node) => node.stop());
     const results = await Promise.allSettled(ends);
     if (this.ownsRedis) {
       await this.redis.remove();
