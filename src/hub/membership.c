@@ -41,6 +41,7 @@ struct membership {
     bool listed;
     bool renewing;
     bool failing;           /* the last answer on this link was STORE_FAILED */
+    bool name_is_stuck;     /* so was that to the burial of the boot that holds our name */
     bool was_in;            /* on any link: this boot may have an entry and sessions */
     bool ended;             /* refused, or told to leave: nothing is renewed any more */
     struct watched *target; /* that is being buried */
@@ -276,6 +277,8 @@ static void on_buried(void *arg, const struct store_answer *answer) {
         return;
     }
     membership->target = NULL;
+    if (is_own_name(membership, watched_node(target)))
+        membership->name_is_stuck = answer->result == STORE_FAILED;
     if (target->gone)
         free(target);
     else if (answer->result == STORE_OK)
@@ -356,7 +359,7 @@ void membership_leave(struct membership *membership) {
 void membership_up(struct membership *membership, uint64_t now_ms) {
     membership->now_ms = now_ms;
     membership->up = true;
-    membership->failing = false;
+    membership->failing = membership->name_is_stuck = false;
     membership->answered_ms = 0;
     renew(membership);
 }
@@ -365,7 +368,7 @@ void membership_down(struct membership *membership) {
     membership->up = false;
     membership->listed = false;
     membership->renewing = false; /* also when the call was not made for want of memory */
-    membership->failing = false;
+    membership->failing = membership->name_is_stuck = false;
     membership->state = MEMBERSHIP_OUT;
 }
 
@@ -383,7 +386,7 @@ bool membership_is_in(const struct membership *membership) {
 }
 
 bool membership_is_failing(const struct membership *membership) {
-    return membership->failing;
+    return membership->failing || membership->name_is_stuck;
 }
 
 bool membership_is_listed(const struct membership *membership) {

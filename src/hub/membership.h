@@ -75,7 +75,10 @@ void membership_leave(struct membership *membership);
 
 bool membership_is_in(const struct membership *membership);
 
-/* The server is there, but refused the last renewal on this link: it has no memory left, say. */
+/*
+ * The server is there, but refused the last renewal on this link, or the burial of who held this node's name: it has no
+ * memory left, say.
+ */
 bool membership_is_failing(const struct membership *membership);
 
 /* The store has told all nodes since the link came, so that membership_each() shows what is. */

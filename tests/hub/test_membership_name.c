@@ -81,6 +81,23 @@ static void test_one_late_renewal_of_a_node_that_crashed_is_no_refusal(void **st
     assert_true(membership_is_in(a->membership));
 }
 
+/* So that the node can serve on its own meanwhile. */
+static void test_a_name_that_can_not_be_freed_is_told_as_failing(void **state) {
+    struct observer *a = *state;
+    book_put(&book, "a", "a:0");
+    observer_up(a);
+    observer_answer(a);
+    observer_pass_until(a, "bury a a:0 1");
+    scripted_result(&a->scripted, STORE_FAILED);
+    assert_true(membership_is_failing(a->membership));
+    observer_pass_until(a, "bury a a:0 1");
+    assert_true(membership_is_failing(a->membership));
+    observer_answer_burial(a);
+    assert_false(membership_is_failing(a->membership));
+    observer_answer(a);
+    observer_expect(a, "died a a:0, joined");
+}
+
 static void test_a_late_renewal_amid_the_burial_is_no_refusal(void **state) {
     struct observer *a = *state;
     struct entry *other = book_put(&book, "a", "a:0");
@@ -348,6 +365,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_name_that_another_boot_renews_is_refused),
         TEST(a_node_that_crashed_comes_back_under_its_name),
+        TEST(a_name_that_can_not_be_freed_is_told_as_failing),
         TEST(one_late_renewal_of_a_node_that_crashed_is_no_refusal),
         TEST(a_late_renewal_amid_the_burial_is_no_refusal),
         TEST(a_late_renewal_after_the_burial_is_waited_for_again),
