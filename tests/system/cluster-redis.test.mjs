@@ -24,7 +24,8 @@ async function withTraffic(body) {
     await Promise.all(readers.map((reader) => reader.subscribe(topic)));
     const senders = await Promise.all(cluster.nodes.map((node) => connect(node, overTcp)));
     const publishers = senders.map((session, i) => new Publisher(session, topic, `publisher-${i}`).start());
-    await Promise.all(publishers.flatMap((one) => readers.map((reader) => eventually("traffic", () => heardOf(reader, one).length > 20))));
+    const ways = publishers.flatMap((publisher) => readers.map((reader) => [reader, publisher]));
+    await Promise.all(ways.map((way) => eventually("traffic", () => heardOf(...way).length > 20)));
     await body({ cluster, redis: cluster.redis, topic, readers, publishers });
   } finally {
     await cluster.stop();
@@ -32,8 +33,8 @@ async function withTraffic(body) {
 }
 
 /**
- * After the publishers are stopped: each reader has heard, in order and once, all of its own node's publisher, and of the
- * other's all but those that `mayMiss` allows.
+ * After the publishers are stopped: each reader has heard, in order and once, all of its own node's publisher, and of
+ * the other's all but those that `mayMiss` allows.
  */
 async function checkHeard({ readers, publishers }, mayMiss = () => false) {
   await Promise.all(publishers.map((publisher) => publisher.stop()));
@@ -182,26 +183,32 @@ describe("Redis under traffic", { concurrency: true }, () => {
 });
 
 describe("While Redis is away", { concurrency: true }, () => {
-  test("a SUBSCRIBE's receipt waits, and means all nodes once it comes", async () => {
-    const cluster = await new Cluster().start();
-    try {
-      const topic = freshTopic();
-      const [reader, local] = await Promise.all([0, 0].map((i) => connect(cluster.nodes[i], overTcp)));
-      const remote = await connect(cluster.nodes[1], overTcp);
-      await cluster.redis.stop();
-      const subscribed = reader.subscribe(topic);
-      const isEarly = await Promise.race([subscribed.then(() => true), sleep(500).then(() => false)]);
-      assert.equal(isEarly, false);
-      await local.request("SEND", { destination: topic }, "from the same node");
-      assert.equal((await reader.expect("MESSAGE")).text, "from the same node");
-      await cluster.redis.start();
-      await subscribed;
-      await remote.request("SEND", { destination: topic }, "from the other node");
-      assert.equal((await reader.expect("MESSAGE")).text, "from the other node");
-    } finally {
-      await cluster.stop();
-    }
-  });
+  const ways = [
+    ["stopped", (redis) => redis.stop(), (redis) => redis.start()],
+    ["frozen", (redis) => redis.pause(), (redis) => redis.resume()],
+  ];
+  for (const [name, leave, comeBack] of ways) {
+    test(`${name}: a SUBSCRIBE's receipt waits, and means all nodes once it comes`, async () => {
+      const cluster = await new Cluster().start();
+      try {
+        const topic = freshTopic();
+        const [reader, local] = await Promise.all([0, 0].map((i) => connect(cluster.nodes[i], overTcp)));
+        const remote = await connect(cluster.nodes[1], overTcp);
+        await leave(cluster.redis);
+        const subscribed = reader.subscribe(topic);
+        const isEarly = await Promise.race([subscribed.then(() => true), sleep(500).then(() => false)]);
+        assert.equal(isEarly, false);
+        await local.request("SEND", { destination: topic }, "from the same node");
+        assert.equal((await reader.expect("MESSAGE")).text, "from the same node");
+        await comeBack(cluster.redis);
+        await subscribed;
+        await remote.request("SEND", { destination: topic }, "from the other node");
+        assert.equal((await reader.expect("MESSAGE")).text, "from the other node");
+      } finally {
+        await cluster.stop();
+      }
+    });
+  }
 
   test("users come and go, and the registry knows it afterwards", async () => {
     const cluster = await new Cluster().start();
