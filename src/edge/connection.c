@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "http.h"
 #include "stompd/base/log.h"
 
 /* How many of the largest frames may be kept for a session that takes no input. */
@@ -61,6 +62,12 @@ static void give_up_later(struct connection *connection) {
     connection_arm_timer(connection);
 }
 
+void connection_serve(struct connection *connection) {
+    connection->served = true;
+    connection->opened_ms = connection->worker->now_ms;
+    connection_arm_timer(connection);
+}
+
 bool connection_open(struct connection *connection) {
     connection->session = session_new(&connection->worker->env, connection->worker->now_ms);
     if (!connection->session)
@@ -93,13 +100,25 @@ void connection_kill(struct connection *connection) {
 
 /* ---- input ---- */
 
+static void set_reading(struct connection *connection) {
+    bool reading = !connection->paused && !connection->held;
+    lws_rx_flow_control(connection->wsi, reading);
+    if (reading)
+        connection->worker->kick = true;
+}
+
 void connection_pause(struct connection *connection, bool paused) {
     if (connection->paused == paused)
         return;
     connection->paused = paused;
-    lws_rx_flow_control(connection->wsi, !paused);
-    if (!paused)
-        connection->worker->kick = true;
+    set_reading(connection);
+}
+
+void connection_hold(struct connection *connection, bool held) {
+    if (connection->held == held)
+        return;
+    connection->held = held;
+    set_reading(connection);
 }
 
 static void feed(struct connection *connection, char *bytes, size_t len) {
@@ -171,7 +190,10 @@ static uint64_t earlier(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-/* A handshake has connect-time; an HTTP request, its body and its response have as long as a frame. */
+/*
+ * A handshake has connect-time. An HTTP request has as long as a frame, and its response again as long each time that
+ * the client is found to have taken some of it.
+ */
 static uint64_t opening_due(const struct connection *connection) {
     const struct session_limits *limits = &connection->worker->limits;
     return connection->opened_ms + (connection->served ? limits->frame_time_ms : limits->connect_time_ms);
@@ -197,6 +219,12 @@ void connection_arm_timer(struct connection *connection) {
         timer_set(&connection->worker->timers, &connection->timer, due);
 }
 
+void connection_stood_still(struct connection *connection, uint64_t ms) {
+    if (connection->phase == CONNECTION_OPEN)
+        session_stood_still(connection->session, ms);
+    connection_arm_timer(connection);
+}
+
 /* With STOMP heart-beats, the session itself judges the client's silence. */
 static void ping_or_give_up(struct connection *connection, uint64_t now_ms) {
     bool unanswered = connection->pinged_ms > connection->session->heard_ms;
@@ -215,8 +243,22 @@ static void end_or_kill(struct connection *connection) {
         connection_kill(connection);
 }
 
+/* Whether the client takes what it has asked for. */
+static bool response_goes_on(struct connection *connection, uint64_t now_ms) {
+    if (connection->phase != CONNECTION_OPENING || !connection->served)
+        return false;
+    uint64_t taken = http_taken(connection->wsi);
+    if (taken == connection->taken)
+        return false;
+    connection->taken = taken;
+    connection->opened_ms = now_ms;
+    return true;
+}
+
 void connection_drain(struct connection *connection, uint64_t when_ms) {
     connection->drain_ms = when_ms;
+    if (connection->linger_ms > 0 && connection->worker->drain_kind == FAULT_SHUTDOWN)
+        connection->linger_ms = earlier(connection->linger_ms, when_ms + CONNECTION_LINGER_SHUTDOWN_MS);
     connection_arm_timer(connection);
 }
 
@@ -229,6 +271,8 @@ static bool act_on_time(struct connection *connection, uint64_t now_ms) {
     if (connection->drain_ms > 0 && connection->drain_ms <= now_ms) {
         end_or_kill(connection);
     } else if (connection->phase != CONNECTION_OPEN) {
+        if (response_goes_on(connection, now_ms))
+            return true;
         connection_kill(connection);
         return false;
     } else {

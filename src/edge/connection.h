@@ -32,19 +32,25 @@ struct connection {
     struct timer timer;
     struct buffer stash; /* input that the session did not take yet */
     struct inbound inbound;
-    uint64_t opened_ms; /* the socket, or its latest HTTP request */
+    uint64_t opened_ms; /* the socket, its latest HTTP request, or when the response was last seen to go on */
+    uint64_t taken;     /* bytes that the client had taken by then */
     uint64_t pinged_ms; /* the last WebSocket ping */
     uint64_t drain_ms;  /* when it is to go because the node does; 0: not asked */
     uint64_t linger_ms; /* when a closing connection is given up; 0: not closing */
     enum connection_phase phase;
     bool compressed; /* permessage-deflate was negotiated */
-    bool paused;     /* its socket is not read */
+    bool paused;     /* its socket is not read: the session takes no input */
+    bool held;       /* nor is it read before more of the output is written */
     bool served;     /* past the handshake: an HTTP request, or the first bytes over TCP, arrived */
     char peer[PEER_ADDRESS_MAX];
 };
 
-/* A closing connection is given up after this long: a client that does not read must not hold it. */
-#define CONNECTION_LINGER_MS 5000
+/*
+ * A closing connection is given up after this long: a client that does not read must not hold it, and even less a node
+ * that is to end at once.
+ */
+#define CONNECTION_LINGER_MS          5000
+#define CONNECTION_LINGER_SHUTDOWN_MS 500
 
 static inline bool connection_is_websocket(const struct connection *connection) {
     return connection->listener->protocol == LISTENER_WS;
@@ -65,6 +71,9 @@ void connection_drain(struct connection *connection, uint64_t when_ms);
 /* The socket is gone. */
 void connection_free(struct connection *connection);
 
+/* It is past the handshake: an HTTP request is being answered. */
+void connection_serve(struct connection *connection);
+
 /* From here on it speaks STOMP. False when out of memory. */
 MUST_CHECK bool connection_open(struct connection *connection);
 
@@ -84,16 +93,22 @@ void connection_make_room(struct session *session);
 void connection_writable(struct connection *connection);
 
 /*
- * WebSocket: the client has sent a close frame (`code`: its first two bytes, or NULL). It is answered with that
- * code, unless it is the answer to ours; the socket can be closed now.
+ * WebSocket: the client has sent a close frame. Unless it is the answer to ours, it is answered behind all that the
+ * session has to say; the socket can be closed now, and libwebsockets writes what it does not take yet.
  */
-void connection_peer_closed(struct connection *connection, const char *code);
+void connection_peer_closed(struct connection *connection, struct bytes payload);
 
-/* Stops or resumes reading the socket. */
+/* Stops or resumes reading the socket, for the session's sake. */
 void connection_pause(struct connection *connection, bool paused);
+
+/* The same for the sake of the output. */
+void connection_hold(struct connection *connection, bool held);
 
 /* Writes a WebSocket ping. False: the socket takes nothing now. */
 MUST_CHECK bool connection_ping(struct connection *connection);
+
+/* The worker stood still for that long, and worker_time() with it. */
+void connection_stood_still(struct connection *connection, uint64_t ms);
 
 /* Sees to it that the timer fires when the next thing is due. */
 void connection_arm_timer(struct connection *connection);

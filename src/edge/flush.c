@@ -3,8 +3,11 @@
  * connection is closed when its session has ended.
  */
 #include <libwebsockets.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "connection.h"
@@ -78,7 +81,8 @@ static bool fill_scratch(struct connection *connection) {
 static bool write_raw(struct connection *connection, char *bytes, size_t len) {
     counter_add(&connection->worker->counters.writes, 1);
     counter_add(&connection->worker->counters.sent_bytes, len);
-    if (lws_write(connection->wsi, (unsigned char *)bytes, len, LWS_WRITE_RAW) >= (int)len)
+    /* not how much of it: behind other output libwebsockets keeps all of it and tells what it has written of that */
+    if (lws_write(connection->wsi, (unsigned char *)bytes, len, LWS_WRITE_RAW) >= 0)
         return true;
     connection_kill(connection);
     return false;
@@ -91,27 +95,56 @@ bool connection_ping(struct connection *connection) {
     return !is_choked(connection) && write_raw(connection, ping, (size_t)(end - ping));
 }
 
-/* Writes until the outbox is empty or the socket takes no more; then the writable callback goes on. */
-static void write_out(struct connection *connection) {
-    while (outbox_front(&connection->session->outbox)) {
-        if (is_choked(connection)) {
-            lws_callback_on_writable(connection->wsi);
-            return;
-        }
-        if (!fill_scratch(connection)) {
-            connection_kill(connection);
-            return;
-        }
-        if (!write_raw(connection, connection->worker->scratch.data, connection->worker->scratch.len))
-            return;
-        session_wrote(connection->session, connection->worker->now_ms);
+/* False: the connection is killed. */
+static bool write_some(struct connection *connection) {
+    struct buffer *scratch = &connection->worker->scratch;
+    if (!fill_scratch(connection)) {
+        connection_kill(connection);
+        return false;
     }
+    if (!write_raw(connection, scratch->data, scratch->len))
+        return false;
+    session_wrote(connection->session, connection->worker->now_ms);
+    return true;
+}
+
+/*
+ * The rest is written when the socket has become writable. Over TCP nothing is read before that: libwebsockets would
+ * not either, but spin on what has come in; and where the client has shut its end, it would learn this between two
+ * writes, and drop the connection with all that is still to be written.
+ */
+static void wait_for_socket(struct connection *connection) {
+    lws_callback_on_writable(connection->wsi);
+    if (!connection_is_websocket(connection))
+        connection_hold(connection, true);
+}
+
+/* Writes until the outbox is empty or the socket takes no more. */
+static void write_out(struct connection *connection) {
+    while (outbox_front(&connection->session->outbox) && !is_choked(connection))
+        if (!write_some(connection))
+            return;
+}
+
+/*
+ * A client that is slow in reading may still send, such as heart-beats. Not so one that has shut its end; over TLS this
+ * looks like more input.
+ */
+static bool has_input(const struct connection *connection) {
+    struct tcp_info info;
+    socklen_t len = sizeof info;
+    int fd = lws_get_socket_fd(connection->wsi);
+    int unread = 0;
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_state != TCP_CLOSE_WAIT &&
+           ioctl(fd, FIONREAD, &unread) == 0 && unread > 0;
 }
 
 /* One large frame must not cost the worker its size for ever. */
-static void give_back(struct buffer *scratch) {
-    if (scratch->capacity > SCRATCH_KEPT)
-        buffer_free(scratch);
+static void give_back_scratch(struct worker *worker) {
+    struct buffer *const buffers[] = {&worker->scratch, &worker->plain, &worker->packed};
+    for (size_t n = 0; n < sizeof buffers / sizeof buffers[0]; n++)
+        if (buffers[n]->capacity > SCRATCH_KEPT)
+            buffer_free(buffers[n]);
 }
 
 void connection_make_room(struct session *session) {
@@ -122,8 +155,10 @@ void connection_make_room(struct session *session) {
 
 /* The session has ended: its last frames are written, then the transport closes, within CONNECTION_LINGER_MS. */
 static void begin_closing(struct connection *connection) {
+    bool shutdown = connection->session->end == FAULT_SHUTDOWN;
     connection->phase = CONNECTION_CLOSING;
-    connection->linger_ms = connection->worker->now_ms + CONNECTION_LINGER_MS;
+    connection->linger_ms =
+        connection->worker->now_ms + (shutdown ? CONNECTION_LINGER_SHUTDOWN_MS : CONNECTION_LINGER_MS);
     buffer_free(&connection->stash);
     connection_pause(connection, false);
     connection_arm_timer(connection);
@@ -186,28 +221,25 @@ static void shut_our_end(struct connection *connection) {
  */
 static void say_goodbye(struct connection *connection) {
     connection->phase = CONNECTION_CLOSED;
+    connection_hold(connection, false);
     if (connection_is_websocket(connection))
         write_close_frame(connection, close_code(connection));
     else
         shut_our_end(connection);
 }
 
-static bool is_written(struct connection *connection) {
-    return !outbox_front(&connection->session->outbox) && !is_choked(connection);
-}
-
 /* Writes what fits, and once the session has ended and all is written, says so. */
 static void write_or_close(struct connection *connection) {
     write_out(connection);
-    give_back(&connection->worker->scratch);
-    give_back(&connection->worker->plain);
-    give_back(&connection->worker->packed);
-    if (connection->phase != CONNECTION_CLOSING)
+    give_back_scratch(connection->worker);
+    if (connection->phase == CONNECTION_CLOSED)
         return;
-    if (is_written(connection))
+    if (is_choked(connection))
+        wait_for_socket(connection);
+    else if (connection->phase == CONNECTION_CLOSING)
         say_goodbye(connection);
     else
-        lws_callback_on_writable(connection->wsi);
+        connection_hold(connection, false);
 }
 
 void connection_flush(struct connection *connection) {
@@ -220,13 +252,38 @@ void connection_flush(struct connection *connection) {
 }
 
 void connection_writable(struct connection *connection) {
-    if (connection->session && connection->phase != CONNECTION_CLOSED && !is_choked(connection))
+    if (!connection->session || connection->phase == CONNECTION_CLOSED || is_choked(connection))
+        return;
+    if (connection->phase == CONNECTION_OPEN && connection->held && has_input(connection)) {
+        connection_hold(connection, false); /* until this is called again, after one read */
+        lws_callback_on_writable(connection->wsi);
+    } else {
         write_or_close(connection);
+    }
 }
 
-void connection_peer_closed(struct connection *connection, const char *code) {
-    if (connection->phase != CONNECTION_CLOSED && connection->session && !is_choked(connection))
-        write_close_frame(connection,
-                          code ? (unsigned char)code[0] << 8 | (unsigned char)code[1] : LWS_CLOSE_STATUS_NORMAL);
+/* RFC 6455, sections 5.5.1 and 7.4; of the codes, libwebsockets has replaced most that may not be sent. */
+static int answer_code(struct bytes payload) {
+    struct utf8_stream reason = {0};
+    if (payload.len == 0)
+        return LWS_CLOSE_STATUS_NORMAL;
+    if (payload.len == 1)
+        return LWS_CLOSE_STATUS_PROTOCOL_ERR;
+    if (!utf8_stream_feed(&reason, bytes_skip(payload, 2)) || !utf8_stream_is_complete(&reason))
+        return LWS_CLOSE_STATUS_INVALID_PAYLOAD;
+    int code = (unsigned char)payload.data[0] << 8 | (unsigned char)payload.data[1];
+    return code < 5000 ? code : LWS_CLOSE_STATUS_PROTOCOL_ERR;
+}
+
+void connection_peer_closed(struct connection *connection, struct bytes payload) {
+    if (connection->session && connection->phase != CONNECTION_CLOSED) {
+        session_settle(connection->session);
+        while (outbox_front(&connection->session->outbox) && write_some(connection))
+            continue;
+        give_back_scratch(connection->worker);
+        if (connection->phase != CONNECTION_CLOSED)
+            write_close_frame(connection, answer_code(payload));
+        connection_pause(connection, is_choked(connection)); /* libwebsockets would spin on what else comes in */
+    }
     connection->phase = CONNECTION_CLOSED;
 }

@@ -2,6 +2,8 @@
 #include "http.h"
 
 #include <libwebsockets.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -90,11 +92,19 @@ static int serve_file(struct connection *connection, struct lws *wsi, const char
     return 0;
 }
 
+uint64_t http_taken(struct lws *wsi) {
+    struct tcp_info info;
+    socklen_t len = sizeof info;
+    memset(&info, 0, sizeof info);
+    if (getsockopt(lws_get_socket_fd(wsi), IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+        return 0;
+    return info.tcpi_bytes_acked;
+}
+
 int http_request(struct connection *connection, struct lws *wsi, struct bytes target) {
     const char *path = target.data;
     bool get = lws_hdr_total_length(wsi, WSI_TOKEN_GET_URI) > 0;
-    connection->served = true;
-    connection->opened_ms = connection->worker->now_ms;
+    connection_serve(connection);
     if (!get && lws_hdr_total_length(wsi, WSI_TOKEN_HEAD_URI) == 0)
         return http_reply(wsi, HTTP_STATUS_METHOD_NOT_ALLOWED, "only GET and HEAD are possible here");
     if (http_has_body(wsi))

@@ -348,6 +348,8 @@ static void on_credit(struct router *router, const struct mail_credit *mail) {
 
 static void on_cluster(struct router *router, const struct mail_cluster *mail) {
     router->env->away = mail->away;
+    if (mail->away)
+        interests_lose_hub(&router->interests);
     sessions_go_on(router->env);
 }
 

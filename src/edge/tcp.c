@@ -1,6 +1,5 @@
 /* Sessions over plain TCP (or TLS): the callback of libwebsockets' raw sockets. */
 #include "connection.h"
-#include "stompd/base/clock.h"
 #include "transport.h"
 
 #define RX_BUFFER 16384
@@ -10,7 +9,7 @@ static void on_receive(struct connection *connection, struct lws *wsi, char *byt
     if (!connection->served)
         lws_set_timeout(wsi, NO_PENDING_TIMEOUT, 0);
     connection->served = true;
-    connection->worker->now_ms = clock_ms();
+    connection->worker->now_ms = worker_time(connection->worker);
     connection_input(connection, bytes, len);
 }
 

@@ -7,7 +7,6 @@
 #include "connection.h"
 #include "deflate.h"
 #include "http.h"
-#include "stompd/base/clock.h"
 #include "transport.h"
 #include "upgrade.h"
 #include "wsframe.h"
@@ -32,7 +31,7 @@ static int on_confirm_upgrade(struct connection *connection, struct lws *wsi, co
         upgrade_learn_peer(connection, wsi);
         return 0;
     }
-    connection->served = true;
+    connection_serve(connection);
     return http_reply(wsi, refusal.status, refusal.why) < 0 ? -1 : 1;
 }
 
@@ -88,7 +87,7 @@ static void on_receive(struct connection *connection, struct lws *wsi, struct by
                                   .ends_frame = lws_remaining_packet_payload(wsi) == 0,
                                   .text = !lws_frame_is_binary(wsi),
                                   .compressed = (lws_get_reserved_bits(wsi) & WSFRAME_COMPRESSED) != 0};
-    connection->worker->now_ms = clock_ms();
+    connection->worker->now_ms = worker_time(connection->worker);
     if (connection->phase == CONNECTION_OPEN)
         inbound_take(connection, &piece);
 }
@@ -113,7 +112,7 @@ static int websocket_callback(struct lws *wsi, enum lws_callback_reasons reason,
         on_receive(connection, wsi, (struct bytes){in, len});
         return 0;
     case LWS_CALLBACK_RECEIVE_PONG:
-        connection->worker->now_ms = clock_ms();
+        connection->worker->now_ms = worker_time(connection->worker);
         if (connection->session)
             session_heard(connection->session, connection->worker->now_ms);
         return 0;
@@ -121,14 +120,14 @@ static int websocket_callback(struct lws *wsi, enum lws_callback_reasons reason,
         connection_writable(connection);
         return 0;
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-        connection_peer_closed(connection, len >= 2 ? in : NULL);
+        connection_peer_closed(connection, (struct bytes){in, len});
         return -1;
     case LWS_CALLBACK_WSI_DESTROY:
         lws_set_opaque_user_data(wsi, NULL);
         connection_free(connection);
         return 0;
     case LWS_CALLBACK_HTTP:
-        connection->worker->now_ms = clock_ms();
+        connection->worker->now_ms = worker_time(connection->worker);
         return http_request(connection, wsi, (struct bytes){in, len});
     case LWS_CALLBACK_HTTP_FILE_COMPLETION:
         return lws_http_transaction_completed(wsi) ? -1 : 0;

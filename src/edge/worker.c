@@ -2,6 +2,7 @@
 #include "stompd/edge/worker.h"
 
 #include <libwebsockets.h>
+#include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,10 +24,30 @@
 #define HTTP_TIMEOUT_S   10
 #define HTTP_KEEPALIVE_S 5
 
+/* What a tick comes later than this, the worker has stood still. */
+#define STANDSTILL_MS ((uint64_t)5 * TIMER_TICK_MS)
+
+/* ---- time ---- */
+
+static uint64_t without_standstill(uint64_t passed_ms) {
+    return passed_ms < STANDSTILL_MS ? passed_ms : STANDSTILL_MS;
+}
+
+uint64_t worker_time(const struct worker *worker) {
+    return worker->ticked_ms + without_standstill(clock_ms() - worker->ticked_clock_ms);
+}
+
 static void on_tick(void *arg) {
     struct worker *worker = arg;
-    worker->now_ms = clock_ms();
-    lag_tick(&worker->counters.lag, worker->now_ms);
+    uint64_t clock = clock_ms();
+    uint64_t passed = clock - worker->ticked_clock_ms;
+    uint64_t stood_still = passed - without_standstill(passed);
+    worker->ticked_clock_ms = clock;
+    worker->now_ms = worker->ticked_ms += without_standstill(passed);
+    lag_tick(&worker->counters.lag, clock);
+    if (stood_still > 0)
+        LIST_FOR_EACH (node, &worker->connections)
+            connection_stood_still(CONTAINER_OF(node, struct connection, in_worker), stood_still);
     timer_wheel_advance(&worker->timers, worker->now_ms);
 }
 
@@ -70,7 +91,11 @@ void listener_has_tls(struct lws_vhost *vhost, struct ssl_ctx_st *tls) {
     listener->tls = tls;
 }
 
-/* `listener` is NULL for the first. */
+/*
+ * `listener` is NULL for the first. Of a vhost with TLS, libwebsockets takes it that it will connect to others too: were
+ * it not given a client's SSL_CTX, it would make one, with all the authorities that the system trusts, and where there
+ * are several workers never free it.
+ */
 static struct lws_vhost *create_vhost(struct worker *worker, const struct lws_protocols *protocols,
                                       struct listener *listener) {
     static const lws_retry_bo_t no_validity_timer = {0};
@@ -83,6 +108,7 @@ static struct lws_vhost *create_vhost(struct worker *worker, const struct lws_pr
         .extensions = websocket_extensions(),
         .ssl_cert_filepath = tls ? tls->tls_certificate : NULL,
         .ssl_private_key_filepath = tls ? tls->tls_key : NULL,
+        .provided_client_ssl_ctx = worker->client_tls,
         .options = tls && tls->tls_certificate ? LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT : 0,
         .alpn = "http/1.1",
         .keepalive_timeout = HTTP_KEEPALIVE_S,
@@ -100,8 +126,9 @@ static struct lws_vhost *create_vhost(struct worker *worker, const struct lws_pr
  */
 static bool create_listeners(struct worker *worker) {
     const struct lws_protocols *websocket = websocket_protocols(needs_large_buffers(worker));
+    worker->client_tls = SSL_CTX_new(TLS_client_method());
     worker->listeners = calloc(worker->settings->listener_count, sizeof *worker->listeners);
-    if (!worker->listeners || !create_vhost(worker, websocket, NULL))
+    if (!worker->client_tls || !worker->listeners || !create_vhost(worker, websocket, NULL))
         return false;
     for (size_t n = 0; n < worker->settings->listener_count; n++) {
         struct listener *listener = &worker->listeners[n];
@@ -138,7 +165,7 @@ struct worker *worker_new(const struct worker_conf *conf) {
         worker->conf = *conf;
         worker->settings = settings_ref(conf->settings);
         worker->limits = *conf->settings->limits;
-        worker->now_ms = clock_ms();
+        worker->now_ms = worker->ticked_ms = worker->ticked_clock_ms = clock_ms();
         list_init(&worker->connections);
         list_init(&worker->dirty);
         list_init(&worker->resuming);
@@ -168,6 +195,7 @@ void worker_free(struct worker *worker) {
     if (!worker)
         return;
     loop_free(worker->loop, worker->context); /* closes the connections, and so the sessions */
+    SSL_CTX_free(worker->client_tls);
     mail_discard_all(mailbox_take(&worker->mailbox));
     mail_discard_all(worker->to_hub.newest);
     router_free(&worker->router);
@@ -318,7 +346,7 @@ static void post_to_hub(struct worker *worker) {
 
 static void count_turn(struct worker *worker) {
     counter_add(&worker->counters.turns, 1);
-    counter_set(&worker->counters.turned_ms, worker->now_ms);
+    counter_set(&worker->counters.turned_ms, clock_ms());
     counter_set(&worker->counters.congested, worker->env.congested);
 }
 
@@ -326,7 +354,7 @@ static void *run(void *arg) {
     struct worker *worker = arg;
     while (!worker->stopping) {
         loop_turn(worker->loop);
-        worker->now_ms = clock_ms();
+        worker->now_ms = worker_time(worker);
         take_all_mail(worker);
         resume_all(worker);
         router_post(&worker->router);

@@ -32,7 +32,8 @@ struct worker {
     struct session_limits limits; /* as in the settings, at an address that stays */
     struct loop *loop;
     struct lws_context *context;
-    struct listener *listeners; /* [settings->listener_count] */
+    struct ssl_ctx_st *client_tls; /* for connections of our own making, of which there are none (worker.c says why) */
+    struct listener *listeners;    /* [settings->listener_count] */
     struct mailbox mailbox;
     struct session_env env;
     struct router router;
@@ -44,7 +45,9 @@ struct worker {
     struct compressor *compressor; /* for permessage-deflate, with its scratch */
     struct buffer plain;
     struct buffer packed;
-    uint64_t now_ms; /* of this turn */
+    uint64_t now_ms;          /* of this turn, by worker_time() */
+    uint64_t ticked_ms;       /* the same at the last tick */
+    uint64_t ticked_clock_ms; /* clock_ms() then */
     struct worker_counters counters;
     unsigned released;           /* sockets closed in this turn */
     struct mail_batch to_hub;    /* posted at the end of the turn */
@@ -57,5 +60,12 @@ struct worker {
     bool running; /* the thread exists */
     pthread_t thread;
 };
+
+/*
+ * The time by which clients are judged: milliseconds like clock_ms(), without those in which the worker stood still
+ * (the process was stopped, its machine paused, or a turn took very long), so that nobody is late who could not be
+ * heard.
+ */
+uint64_t worker_time(const struct worker *worker);
 
 #endif

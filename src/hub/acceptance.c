@@ -16,8 +16,12 @@
 #include "refusal.h"
 #include "stompd/base/log.h"
 
-/* Descriptors besides those of clients: listeners, loops, files being served, the log. */
-#define DESCRIPTORS_RESERVED 128
+/* Descriptors besides those of clients. The hub's: listeners, operators, Redis, refused sockets, files being served. */
+#define DESCRIPTORS_HUB    128
+#define DESCRIPTORS_WORKER 8
+
+/* libwebsockets allocates tables for each worker by the limit of descriptors, of 16 bytes for each. */
+#define DESCRIPTORS_CHEAP 16384
 
 struct listening {
     struct acceptance *acceptance;
@@ -92,25 +96,42 @@ static void on_accepted(void *arg, int fd, const struct sockaddr *peer) {
     }
 }
 
+static rlim_t smaller(rlim_t a, rlim_t b) {
+    return a < b ? a : b;
+}
+
+/* What is needed, and more where the process has more and that costs little. */
+static rlim_t fitting_limit(const struct rlimit *limit, rlim_t needed) {
+    rlim_t kept = smaller(limit->rlim_cur, DESCRIPTORS_CHEAP);
+    return smaller(kept > needed ? kept : needed, limit->rlim_max);
+}
+
 /*
- * As many descriptors as the limit on connections needs, not more: libwebsockets allocates tables by that number. Where
- * the hard limit is lower, the limit on connections is too.
+ * Makes the limit of descriptors fit the limit on connections; where the hard limit does not allow that, the other way
+ * round. False: there are not enough for the workers alone.
  */
-static void fit_descriptors(struct acceptance *acceptance) {
+static bool fit_descriptors(struct acceptance *acceptance) {
+    const struct conf *conf = acceptance->conf;
     struct rlimit limit;
-    rlim_t needed = (rlim_t)acceptance->conf->connections + DESCRIPTORS_RESERVED;
-    acceptance->connections = acceptance->room = acceptance->conf->connections;
+    rlim_t reserved = DESCRIPTORS_HUB + (rlim_t)conf->workers * DESCRIPTORS_WORKER;
+    acceptance->connections = acceptance->room = conf->connections;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = needed < limit.rlim_max ? needed : limit.rlim_max;
+        return true;
+    limit.rlim_cur = fitting_limit(&limit, reserved + conf->connections);
     if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-        log_warning("the limit on open files can't be raised: %s", strerror(errno));
-    if (limit.rlim_cur < needed) {
-        acceptance->connections = acceptance->room =
-            limit.rlim_cur > DESCRIPTORS_RESERVED ? (uint32_t)limit.rlim_cur - DESCRIPTORS_RESERVED : 1;
-        log_notice("connections is %" PRIu32 ", not %" PRIu32 ": the hard limit of open files is %ju",
-                   acceptance->connections, acceptance->conf->connections, (uintmax_t)limit.rlim_max);
+        log_warning("the limit on open files can't be changed: %s", strerror(errno));
+    if (limit.rlim_cur <= reserved) {
+        log_error("the hard limit of open files is %ju, and %u workers need %ju besides those of clients",
+                  (uintmax_t)limit.rlim_max, conf->workers, (uintmax_t)reserved);
+        return false;
     }
+    acceptance->room = (uint32_t)smaller(limit.rlim_cur - reserved, UINT32_MAX);
+    if (acceptance->room < conf->connections) {
+        acceptance->connections = acceptance->room;
+        log_notice("connections is %" PRIu32 ", not %" PRIu32 ": the hard limit of open files is %ju",
+                   acceptance->connections, conf->connections, (uintmax_t)limit.rlim_max);
+    }
+    return true;
 }
 
 void acceptance_change(struct acceptance *acceptance, const struct conf *conf) {
@@ -139,9 +160,8 @@ struct acceptance *acceptance_new(struct event_base *base, const struct conf *co
     *acceptance = (struct acceptance){.base = base, .conf = conf, .mailboxes = mailboxes};
     refusals_init(&acceptance->refusals, base);
     proxy_peeks_init(&acceptance->peeks, base, PROXY_PEEKS_MAX, PROXY_PEEK_TIME_MS);
-    fit_descriptors(acceptance);
     acceptance->listening = calloc(conf->listener_count, sizeof *acceptance->listening);
-    if (acceptance->listening && create_listeners(acceptance))
+    if (acceptance->listening && fit_descriptors(acceptance) && create_listeners(acceptance))
         return acceptance;
     acceptance_free(acceptance);
     return NULL;

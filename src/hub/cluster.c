@@ -276,8 +276,7 @@ static void on_up(void *arg, struct bytes server) {
 
 static void on_down(void *arg) {
     struct cluster *cluster = arg;
-    if (cluster->state >= CLUSTER_GATHERING)
-        tell_workers(cluster, true);
+    tell_workers(cluster, true);
     cluster->state = CLUSTER_AWAY;
     channels_down(&cluster->channels);
     fanout_close(&cluster->fanout);

@@ -77,9 +77,9 @@ void fanout_published(struct fanout *fanout, bool taken);
 bool fanout_is_empty(const struct fanout *fanout);
 
 /* Whether what was received is to be delivered. Else it is counted as repeated. */
-MUST_CHECK bool fanout_is_new(struct fanout *fanout, const struct payload_origin *origin);
+MUST_CHECK bool fanout_is_new(struct fanout *fanout, const struct payload_origin *from);
 
 /* It was good, and so is the last of its origin. */
-void fanout_note(struct fanout *fanout, const struct payload_origin *origin, uint64_t now_ms);
+void fanout_note(struct fanout *fanout, const struct payload_origin *from, uint64_t now_ms);
 
 #endif

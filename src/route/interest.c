@@ -75,3 +75,12 @@ struct interest *interests_confirm(struct interests *interests, enum interest_ki
         interest->unconfirmed--;
     return interest_is_known(interest) ? interest : NULL;
 }
+
+void interests_lose_hub(struct interests *interests) {
+    for (int kind = INTEREST_EXACT; kind <= INTEREST_USER; kind++) {
+        size_t cursor = 0;
+        struct interest *interest;
+        while ((interest = map_next(&interests->by_key[kind], &cursor)) != NULL)
+            interest->hub_unconfirmed = true;
+    }
+}

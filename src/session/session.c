@@ -112,6 +112,9 @@ static bool must_wait(const struct session *session, enum stomp_command command)
     case STOMP_SEND:
     case STOMP_COMMIT:
         return subscribing || session->env->congested;
+    case STOMP_SUBSCRIBE:
+    case STOMP_UNSUBSCRIBE:
+        return session->env->congested;
     case STOMP_DISCONNECT:
         return subscribing;
     default:
@@ -193,6 +196,10 @@ void session_heard(struct session *session, uint64_t now_ms) {
 
 void session_wrote(struct session *session, uint64_t now_ms) {
     session->wrote_ms = now_ms;
+}
+
+void session_stood_still(struct session *session, uint64_t ms) {
+    session->wrote_ms -= ms < session->wrote_ms ? ms : session->wrote_ms;
 }
 
 static void resume(struct session *session) {

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#define RENEWALS_END (UINT64_C(1) << 53)
+
 static bool is_string(const redisReply *reply) {
     return reply->type == REDIS_REPLY_STRING;
 }
@@ -32,6 +34,7 @@ static bool read_number(struct bytes text, uint64_t *number) {
     return text.len > 0;
 }
 
+/* A count is below 2^53: the scripts' numbers are exact up to there (lua/registry.lua). */
 static bool read_entry(struct bytes text, struct store_node *node) {
     const char *space = text.len > 0 ? memchr(text.data, ' ', text.len) : NULL;
     if (!space || space == text.data)
@@ -39,7 +42,7 @@ static bool read_entry(struct bytes text, struct store_node *node) {
     node->boot = (struct bytes){text.data, (size_t)(space - text.data)};
     struct bytes state = bytes_skip(text, node->boot.len + 1);
     node->fenced = bytes_equal(state, BYTES("dead"));
-    return node->fenced || read_number(state, &node->renewals);
+    return node->fenced || (read_number(state, &node->renewals) && node->renewals < RENEWALS_END);
 }
 
 bool redis_answer_nodes(const redisReply *reply, struct store_answer *answer, void **block) {

@@ -113,22 +113,10 @@ void redis_calls_make(struct redis_calls *calls, enum redis_call_kind kind, cons
     }
 }
 
-static void load_scripts(struct redis_calls *calls) {
-    struct redis_command command = {0};
-    for (size_t n = 0; n < REDIS_SCRIPTS; n++) {
-        redis_command_begin(&command, 3);
-        redis_command_add(&command, BYTES("SCRIPT"));
-        redis_command_add(&command, BYTES("LOAD"));
-        redis_command_add(&command, bytes_of(redis_scripts[n].text));
-        (void)redis_link_speak(calls->link, &command, &loading);
-    }
-    redis_command_free(&command);
-}
-
 static void send_again(struct redis_calls *calls) {
     struct list_node *node;
     log_notice("Redis at %s has forgotten the scripts (SCRIPT FLUSH?): they are loaded again", calls->link->where);
-    load_scripts(calls);
+    redis_greeting_load_scripts(&calls->link->speaker, &calls->link->scratch, &loading);
     while ((node = list_take_first(&calls->again)) != NULL)
         send_call(calls, CONTAINER_OF(node, struct redis_call, in_list));
 }

@@ -19,6 +19,9 @@
 #define FIRST_CAPACITY 64
 #define LATE_MS        500
 
+/* Bytes that are read in one turn, until others on the loop have theirs. */
+#define READ_MAX ((size_t)1024 * 1024)
+
 static void delete_event(struct event *event) {
     if (event)
         event_del(event);
@@ -146,17 +149,36 @@ static void take_in(struct redis_connection *connection, const redisReply *reply
         fail(connection, "what is there does not talk like Redis (an answer to nothing)");
 }
 
-static void read_all(struct redis_connection *connection) {
+/* One piece, as large as hiredis takes it. Returns its bytes; 0: no more is there, or it failed. */
+static size_t read_piece(struct redis_connection *connection) {
+    redisContext *context = connection->context;
+    size_t before = context->reader->len;
+    if (redisBufferRead(context) == REDIS_OK)
+        return context->reader->len - before;
+    fail_by_context(connection);
+    return 0;
+}
+
+static void take_in_all(struct redis_connection *connection) {
     void *reply = NULL;
-    bool right = redisBufferRead(connection->context) == REDIS_OK;
-    while (right && (right = redisGetReply(connection->context, &reply) == REDIS_OK) && reply) {
+    bool right = true;
+    while (!connection->failed && (right = redisGetReply(connection->context, &reply) == REDIS_OK) && reply) {
         take_in(connection, reply);
         freeReplyObject(reply);
-        if (connection->failed)
-            return;
     }
     if (!right)
         fail_by_context(connection);
+}
+
+/* A server cuts a subscriber off whose publications pile up, so all that is there is read. */
+static void read_all(struct redis_connection *connection) {
+    size_t piece;
+    for (size_t total = 0; !connection->failed && total < READ_MAX; total += piece) {
+        piece = read_piece(connection);
+        if (piece == 0)
+            break;
+        take_in_all(connection);
+    }
 }
 
 static void on_readable(evutil_socket_t fd, short events, void *arg) {

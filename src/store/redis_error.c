@@ -34,7 +34,7 @@ static const struct redis_error errors[] = {
     {"CROSSSLOT", CLUSTER, ERROR_OF_LINK},
     {"MOVED", CLUSTER, ERROR_OF_LINK},
     {"CLUSTERDOWN", CLUSTER, ERROR_OF_LINK},
-    {"BUSY", "a script of another application keeps the server busy", ERROR_OF_SERVER},
+    {"BUSY", "a script of another application keeps the server busy", ERROR_OF_LINK},
     {"unknown command", "is it Redis 6.2 or later, with no command renamed?", ERROR_OF_COMMAND},
 };
 

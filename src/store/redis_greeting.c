@@ -77,6 +77,19 @@ static bool check_role(const redisReply *reply, struct redis_server *server, cha
     return false;
 }
 
+/* Our keys have no time to live: only allkeys-lru and the like take them. */
+static bool check_memory(const redisReply *reply, struct redis_server *server, char *why, size_t size) {
+    char most[24];
+    snprintf(why, size, "what is there does not talk like Redis (its answer to INFO memory)");
+    if (reply->type != REDIS_REPLY_STRING)
+        return false;
+    if (!info_value(reply, "maxmemory_policy", server->eviction, sizeof server->eviction) ||
+        !info_value(reply, "maxmemory", most, sizeof most) || strcmp(most, "0") == 0 ||
+        strncmp(server->eviction, "allkeys-", 8) != 0)
+        server->eviction[0] = '\0';
+    return true;
+}
+
 /* ---- the steps ---- */
 
 static const struct step authenticate = {"AUTH", false, NULL};
@@ -84,6 +97,7 @@ static const struct step name = {"CLIENT SETNAME", true, NULL};
 static const struct step pick_database = {"SELECT", false, NULL};
 static const struct step ask_server = {"INFO server", false, check_server};
 static const struct step ask_role = {"INFO replication", false, check_role};
+static const struct step ask_memory = {"INFO memory", false, check_memory};
 static const struct step load = {"SCRIPT LOAD", false, NULL};
 static const struct step try_channel = {"SUBSCRIBE", false, NULL};
 static const struct step try_glob = {"PSUBSCRIBE", false, NULL};
@@ -129,13 +143,13 @@ static void ask(struct redis_connection *connection, struct redis_command *comma
     say(connection, command, step);
 }
 
-static void load_scripts(struct redis_connection *connection, struct redis_command *command) {
+void redis_greeting_load_scripts(struct redis_connection *connection, struct redis_command *scratch, void *what) {
     for (size_t n = 0; n < REDIS_SCRIPTS; n++) {
-        redis_command_begin(command, 3);
-        redis_command_add(command, BYTES("SCRIPT"));
-        redis_command_add(command, BYTES("LOAD"));
-        redis_command_add(command, bytes_of(redis_scripts[n].text));
-        say(connection, command, &load);
+        redis_command_begin(scratch, 3);
+        redis_command_add(scratch, BYTES("SCRIPT"));
+        redis_command_add(scratch, BYTES("LOAD"));
+        redis_command_add(scratch, bytes_of(redis_scripts[n].text));
+        redis_connection_send(connection, scratch, what);
     }
 }
 
@@ -173,10 +187,12 @@ void redis_greeting_send(struct redis_connection *connection, struct redis_comma
     say_name_and_database(connection, scratch, conf);
     ask(connection, scratch, "server", &ask_server);
     ask(connection, scratch, "replication", &ask_role);
-    if (connection->subscriber)
+    if (connection->subscriber) {
         try_out_subscribing(connection, scratch, conf);
-    else
-        load_scripts(connection, scratch);
+    } else {
+        ask(connection, scratch, "memory", &ask_memory);
+        redis_greeting_load_scripts(connection, scratch, (void *)&load);
+    }
 }
 
 bool redis_greeting_take(void *what, const redisReply *reply, struct redis_server *server, char *why, size_t size) {

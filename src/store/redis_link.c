@@ -9,6 +9,11 @@
 #include "stompd/base/clock.h"
 #include "stompd/base/log.h"
 
+#define TOO_MUCH_TO_HEAR                                                                                               \
+    " (if it still runs, more was published than this node has read: its client-output-buffer-limit pubsub may be "    \
+    "too "                                                                                                             \
+    "small)"
+
 static void set_timer(struct redis_link *link, uint32_t ms) {
     struct timeval wait = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
     event_add(link->timer, &wait);
@@ -26,11 +31,18 @@ void redis_link_break(struct redis_link *link, const char *why) {
     event_active(link->end, 0, 0);
 }
 
+/* A server that is stopped hangs up too, which can't be told apart. */
+static bool may_be_cut_off(const struct redis_connection *connection) {
+    const struct redis_link *link = connection->arg;
+    return link->state == LINK_UP && connection->subscriber && connection->context->err == REDIS_ERR_EOF;
+}
+
 static void on_failed(struct redis_connection *connection, const char *why) {
     struct redis_link *link = connection->arg;
     char text[sizeof link->trouble];
     link->try_next = link->state == LINK_SPEAKER && !connection->connected && link->hosts_tried < link->host_count;
-    snprintf(text, sizeof text, "%s: %s", connection->connected ? "connection lost" : "cannot connect", why);
+    snprintf(text, sizeof text, "%s: %s%s", connection->connected ? "connection lost" : "cannot connect", why,
+             may_be_cut_off(connection) ? TOO_MUCH_TO_HEAR : "");
     redis_link_break(link, text);
 }
 
@@ -160,6 +172,13 @@ static void on_connected(struct redis_connection *connection) {
     redis_greeting_send(connection, &link->scratch, link->conf);
 }
 
+static void warn_of_eviction(const struct redis_link *link) {
+    if (link->server.eviction[0] != '\0')
+        log_warning("Redis at %s: with maxmemory-policy %s it may throw the registry of users away when its memory is "
+                    "full: set noeviction or volatile-lru",
+                    link->where, link->server.eviction);
+}
+
 static void be_up(struct redis_link *link) {
     link->state = LINK_UP;
     link->ups++;
@@ -167,6 +186,7 @@ static void be_up(struct redis_link *link) {
     link->trouble[0] = '\0';
     if (!link->passing) {
         log_notice("Redis at %s: connected (%s)", link->where, link->server.version);
+        warn_of_eviction(link);
         link->attempts = 0;
     }
     set_timer(link, REDIS_LINK_LASTS_MS);

@@ -1,7 +1,7 @@
 /*
  * A lookup on libevent's own resolver, with an evdns_base for each, since its tables are read once. A request that is
- * cancelled is told of in a later turn and still needs the evdns_base then; so a lookup is always freed by an event of
- * its own, after the request's last word.
+ * cancelled is told of in a later turn, and only then freed. So each has a loop of its own, which is looked at now and
+ * then and can be turned alone: nothing is left on the owner's loop, where nobody may turn it any more.
  */
 #include "redis_lookup.h"
 
@@ -11,15 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Between two looks at the loop, in microseconds. */
+#define LOOK_US 10000
+
 struct redis_lookup {
+    struct event_base *loop;
     struct evdns_base *dns;
     struct evdns_getaddrinfo_request *request; /* NULL once it has a result */
     struct evutil_addrinfo *found;
     int error;
-    struct event *last_turn;
+    bool finished;
+    struct event *look; /* on the owner's loop */
     redis_lookup_done done;
     void *arg;
-    bool cancelled;
 };
 
 static void lookup_free(struct redis_lookup *lookup) {
@@ -27,8 +31,10 @@ static void lookup_free(struct redis_lookup *lookup) {
         evutil_freeaddrinfo(lookup->found);
     if (lookup->dns)
         evdns_base_free(lookup->dns, 0);
-    if (lookup->last_turn)
-        event_free(lookup->last_turn);
+    if (lookup->loop)
+        event_base_free(lookup->loop);
+    if (lookup->look)
+        event_free(lookup->look);
     free(lookup);
 }
 
@@ -46,12 +52,14 @@ static void tell(struct redis_lookup *lookup) {
     lookup->done(lookup->arg, hosts, count, lookup->error ? evutil_gai_strerror(lookup->error) : "it has no address");
 }
 
-static void on_last_turn(evutil_socket_t fd, short events, void *arg) {
+static void on_look(evutil_socket_t fd, short events, void *arg) {
     struct redis_lookup *lookup = arg;
     (void)fd;
     (void)events;
-    if (!lookup->cancelled)
-        tell(lookup);
+    event_base_loop(lookup->loop, EVLOOP_NONBLOCK);
+    if (!lookup->finished)
+        return;
+    tell(lookup);
     lookup_free(lookup);
 }
 
@@ -60,7 +68,16 @@ static void on_result(int error, struct evutil_addrinfo *found, void *arg) {
     lookup->request = NULL;
     lookup->error = error;
     lookup->found = found;
-    event_active(lookup->last_turn, 0, 0);
+    lookup->finished = true;
+}
+
+static bool make_parts(struct redis_lookup *lookup, struct event_base *base) {
+    struct timeval wait = {0, LOOK_US};
+    lookup->loop = event_base_new();
+    if (lookup->loop)
+        lookup->dns = evdns_base_new(lookup->loop, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
+    lookup->look = event_new(base, -1, EV_PERSIST, on_look, lookup);
+    return lookup->dns && lookup->look && event_add(lookup->look, &wait) == 0;
 }
 
 struct redis_lookup *redis_lookup_new(struct event_base *base, const char *name, redis_lookup_done done, void *arg) {
@@ -70,9 +87,7 @@ struct redis_lookup *redis_lookup_new(struct event_base *base, const char *name,
         return NULL;
     lookup->done = done;
     lookup->arg = arg;
-    lookup->dns = evdns_base_new(base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-    lookup->last_turn = event_new(base, -1, 0, on_last_turn, lookup);
-    if (!lookup->dns || !lookup->last_turn) {
+    if (!make_parts(lookup, base)) {
         lookup_free(lookup);
         return NULL;
     }
@@ -85,7 +100,9 @@ struct redis_lookup *redis_lookup_new(struct event_base *base, const char *name,
 }
 
 void redis_lookup_cancel(struct redis_lookup *lookup) {
-    lookup->cancelled = true;
-    if (lookup->request)
+    if (lookup->request) {
         evdns_getaddrinfo_cancel(lookup->request);
+        event_base_loop(lookup->loop, EVLOOP_NONBLOCK);
+    }
+    lookup_free(lookup);
 }

@@ -20,7 +20,7 @@ typedef void (*redis_lookup_done)(void *arg, const char *const *hosts, size_t co
 MUST_CHECK struct redis_lookup *redis_lookup_new(struct event_base *base, const char *name, redis_lookup_done done,
                                                  void *arg);
 
-/* `done` is not called any more. It is freed by a later turn of the loop. */
+/* `done` is not called any more. It is gone at once. Not from within `done`. */
 void redis_lookup_cancel(struct redis_lookup *lookup);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Private to store/: the Lua scripts (lua/), which CMake writes into a C file. The server keeps them and is asked for
- * them by SHA-1.
+ * Private to store/: the Lua scripts (lua/), which CMake writes into a C file, each behind what they have in common
+ * (lua/registry.lua). The server keeps them and is asked for them by SHA-1.
  */
 #ifndef STORE_REDIS_SCRIPTS_H
 #define STORE_REDIS_SCRIPTS_H

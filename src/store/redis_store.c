@@ -61,13 +61,15 @@ static void publish(struct store *store, struct bytes channel, struct bytes payl
     (void)redis_link_speak(&redis->link, command, &publication);
 }
 
+/* One that broke the link counts as not answered: whoever made it still has it, for the next link. */
 static void on_publication_answered(struct redis_store *redis, const redisReply *reply) {
     bool taken = reply && reply->type == REDIS_REPLY_INTEGER;
     if (!reply)
         return;
     if (!taken)
         redis_calls_refused(&redis->calls, "PUBLISH", reply);
-    redis->store.events->published(redis->store.arg, taken);
+    if (redis_link_is_up(&redis->link))
+        redis->store.events->published(redis->store.arg, taken);
 }
 
 static struct bytes front_of(const struct redis_store *redis, enum store_channel kind) {

@@ -119,6 +119,18 @@ bool sim_node_hears(const struct sim_node *node) {
     return sim_node_runs(node) && fake_store_is_sound(node->store) && cluster_state(node->cluster) >= CLUSTER_GATHERING;
 }
 
+bool sim_node_has_link(const struct sim_node *node) {
+    if (!sim_node_runs(node))
+        return false;
+    bool has_link = node->in_turn || cluster_state(node->cluster) != CLUSTER_AWAY;
+    for (unsigned n = 0; n < node->simulator->worker_count; n++) {
+        const struct sim_worker *worker = &node->workers->workers[n];
+        bool has_mail = worker->mailbox.newest || worker->arrived[node->simulator->worker_count].oldest;
+        has_link = has_link || has_mail || !worker->env.away;
+    }
+    return has_link;
+}
+
 bool sim_node_is_settled(const struct sim_node *node) {
     struct cluster_counters counters;
     cluster_count(node->cluster, &counters);
@@ -168,6 +180,8 @@ static bool move_bus(struct cluster_simulator *simulator) {
 static void look_after(struct sim_node *node) {
     if (!sim_node_hears(node))
         node->was_deaf = true;
+    if (sim_node_has_link(node))
+        node->had_a_link = true;
     if (node->ended && sim_node_runs(node))
         sim_node_kill(node);
 }

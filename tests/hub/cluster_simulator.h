@@ -13,7 +13,7 @@
 
 #define SIM_NODES_MAX 3
 
-#define SIM_TICK_MS      100
+#define SIM_TICK_MS      UINT64_C(100)
 #define SIM_NODE_TIMEOUT 2000
 
 /* After this time without faults nothing is left of any that was before. */
@@ -40,7 +40,9 @@ struct sim_node {
     bool left;
     bool stopped;         /* its process is */
     bool expects_refusal; /* the test has given its name to another, too */
-    bool was_deaf;        /* at some time since the test has set it to false, what others published could pass it by */
+    /* At some time since the test has set them to false: */
+    bool was_deaf;   /* what others published could pass it by */
+    bool had_a_link; /* as far as its hub and workers knew */
 };
 
 struct cluster_simulator {
@@ -81,6 +83,9 @@ bool sim_node_serves(const struct sim_node *node);
 
 /* What others publish reaches it: its link passes, and all its interest is in place. */
 bool sim_node_hears(const struct sim_node *node);
+
+/* Its hub has a link, or had one when it sent what a worker has yet to learn. */
+bool sim_node_has_link(const struct sim_node *node);
 
 /* All that it has said has arrived, and what it says next goes at once. */
 bool sim_node_is_settled(const struct sim_node *node);

@@ -14,6 +14,8 @@
 /* Between renewals, as src/hub/membership.c has it. */
 #define RENEW_MS (SIM_NODE_TIMEOUT / 5)
 
+#define LARGE ((1u << 20) - 512)
+
 struct scene {
     struct cluster_simulator *simulator;
     struct sim_node *a;
@@ -233,25 +235,54 @@ static void test_a_channel_that_is_wanted_again_while_it_is_left_is_asked_for_ag
     sim_expect_message(client, "2", "one");
 }
 
+/* Nearly 1 MB, which begins with that letter. */
+static void publish_much(struct sim_client *client, char letter) {
+    static char frame[LARGE];
+    int count = snprintf(frame, sizeof frame, "SEND\ndestination:/topic/x\n\n%c", letter);
+    memset(frame + count, '.', sizeof frame - (size_t)count - 1);
+    sim_feed(client, frame, sizeof frame);
+}
+
+static void expect_much(struct sim_client *client, char letter) {
+    const char *frame = sim_read(client);
+    assert_non_null(frame);
+    assert_int_equal(*sim_body(frame), letter);
+}
+
 static void test_a_slow_bus_pauses_publishers(void **state) {
-    static char frame[(1u << 20) - 512];
     struct sim_client *publisher = client_on(scene.a, NULL);
     struct sim_client *subscriber = client_on(scene.b, NULL);
-    int count = snprintf(frame, sizeof frame, "SEND\ndestination:/topic/x\n\n");
     (void)state;
-    memset(frame + count, 'x', sizeof frame - (size_t)count - 1);
     subscribe(subscriber, "1", "/topic/x");
     fake_server_freeze(&scene.simulator->server, true);
-    for (int n = 0; n < 12; n++)
-        sim_feed(publisher, frame, sizeof frame);
+    for (int letter = 'a'; letter <= 'l'; letter++)
+        publish_much(publisher, (char)letter);
     settle();
     assert_true(publisher->session->input_waits);
-    assert_in_range(counters_of(scene.a).queued_bytes, ROUTER_HIGH_WATER, ROUTER_HIGH_WATER + sizeof frame);
+    assert_in_range(counters_of(scene.a).queued_bytes, ROUTER_HIGH_WATER, ROUTER_HIGH_WATER + LARGE);
     fake_server_freeze(&scene.simulator->server, false);
     settle();
     assert_false(publisher->session->input_waits);
-    for (int n = 0; n < 12; n++)
-        assert_non_null(sim_read(subscriber));
+    for (int letter = 'a'; letter <= 'l'; letter++)
+        expect_much(subscriber, (char)letter);
+    sim_expect_nothing(subscriber);
+}
+
+static void test_what_was_under_way_goes_out_before_what_waited(void **state) {
+    struct sim_client *publisher = client_on(scene.a, NULL);
+    struct sim_client *subscriber = client_on(scene.b, NULL);
+    (void)state;
+    subscribe(subscriber, "1", "/topic/x");
+    fake_server_freeze(&scene.simulator->server, true);
+    for (int letter = 'a'; letter <= 'f'; letter++)
+        publish_much(publisher, (char)letter);
+    settle();
+    fake_server_stop(&scene.simulator->server); /* with all that it has not read */
+    settle();
+    fake_server_start(&scene.simulator->server, false);
+    pass(SIM_TICK_MS);
+    for (int letter = 'a'; letter <= 'f'; letter++)
+        expect_much(subscriber, (char)letter);
     sim_expect_nothing(subscriber);
 }
 
@@ -390,6 +421,26 @@ static void test_while_away_receipts_are_withheld_and_sends_go_on(void **state) 
     sim_expect_nothing(client);
 }
 
+static void test_while_away_receipts_are_withheld_where_others_have_theirs(void **state) {
+    struct sim_client *one = client_on(scene.a, NULL);
+    struct sim_client *two = client_on(scene.a, NULL);
+    struct sim_client *publisher = client_on(scene.b, NULL);
+    (void)state;
+    subscribe(one, "1", "/topic/x");
+    cut(scene.a, true);
+    ask_for(two, "1", "/topic/x");
+    publish(publisher, "/topic/x", "lost");
+    settle();
+    sim_expect_nothing(two);
+    cut(scene.a, false);
+    pass(SIM_TICK_MS);
+    sim_expect_receipt(two, "1");
+    publish(publisher, "/topic/x", "heard");
+    settle();
+    sim_expect_message(one, "1", "heard");
+    sim_expect_message(two, "1", "heard");
+}
+
 static void test_a_send_that_waits_goes_on_when_the_link_breaks(void **state) {
     struct sim_client *client = client_on(scene.a, NULL);
     (void)state;
@@ -449,7 +500,7 @@ static void test_a_node_that_comes_back_waits_for_the_interest_of_the_others(voi
     pass(CLUSTER_GATHER_MS / 2);
     assert_int_equal(cluster_state(scene.a->cluster), CLUSTER_GATHERING);
     cut(scene.b, false);
-    pass(2 * CLUSTER_ASK_MS);
+    pass((uint64_t)2 * CLUSTER_ASK_MS);
     assert_int_equal(cluster_state(scene.a->cluster), CLUSTER_UP);
     sim_expect_message(there, "1", "one");
 }
@@ -631,6 +682,8 @@ int main(void) {
         ON_STAGE(test_a_node_that_is_cut_off_goes_on_alone_and_catches_up, two_nodes),
         ON_STAGE(test_what_does_not_fit_the_buffer_is_dropped_and_counted, not_started),
         ON_STAGE(test_while_away_receipts_are_withheld_and_sends_go_on, two_nodes),
+        ON_STAGE(test_while_away_receipts_are_withheld_where_others_have_theirs, two_nodes),
+        ON_STAGE(test_what_was_under_way_goes_out_before_what_waited, two_nodes),
         ON_STAGE(test_a_send_that_waits_goes_on_when_the_link_breaks, two_nodes),
         ON_STAGE(test_after_a_restart_of_the_server_what_was_kept_reaches_all, two_nodes),
         ON_STAGE(test_after_a_restart_without_data_what_was_kept_reaches_all_too, two_nodes),

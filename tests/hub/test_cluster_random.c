@@ -61,6 +61,7 @@ struct connection_record {
 struct subscription_record {
     unsigned connection;
     const char *destination;
+    unsigned asked;        /* SUBSCRIBE was sent */
     unsigned live;         /* its receipt was read */
     unsigned unsubscribed; /* UNSUBSCRIBE was sent, or the client went */
     bool gone;             /* UNSUBSCRIBE's receipt was read: nothing may follow */
@@ -91,9 +92,11 @@ struct run {
     unsigned now;
     struct cluster_simulator *simulator;
     bool cut[SIM_NODES_MAX];
-    bool deaf[SIM_NODES_MAX][ACTIONS + 8]; /* by action */
+    bool deaf[SIM_NODES_MAX][ACTIONS + 8]; /* by action, as the node had it at some time then */
+    bool linked[SIM_NODES_MAX][ACTIONS + 8];
     struct player players[PLAYERS];
     unsigned connection_count;
+    const struct subscription_record *answered; /* whose receipt was read last, and nobody has acted on it; or NULL */
     size_t subscription_count;
     size_t message_count;
     struct connection_record connections[CONNECTIONS_MAX];
@@ -210,16 +213,35 @@ static size_t number_in(struct bytes text) {
     return number;
 }
 
+/* The other nodes could learn of it at some time since it was asked for. */
+static bool could_be_live(const struct run *run, const struct subscription_record *subscription) {
+    unsigned node = run->connections[subscription->connection].node;
+    for (unsigned time = subscription->asked; time < run->now; time++)
+        if (run->linked[node][time])
+            return true;
+    return run->simulator->nodes[node].had_a_link;
+}
+
+/* One that was unsubscribed before it was live has its receipt all the same. */
+static void note_live(struct run *run, size_t number) {
+    struct subscription_record *subscription = &run->subscriptions[number];
+    if (subscription->live > 0)
+        fail_msg("the receipt of subscription %zu came twice", number);
+    if (subscription->holds && !could_be_live(run, subscription))
+        fail_msg("subscription %zu to %s has its receipt, though its node was alone since %u", number,
+                 subscription->destination, subscription->asked);
+    subscription->live = run->now;
+    run->answered = subscription;
+}
+
 static void read_receipt(struct run *run, const char *frame) {
     struct bytes id = sim_header(frame, "receipt-id");
     size_t number = number_in(id);
     assert_true(number < run->subscription_count);
     if (id.data[0] == 'u')
         run->subscriptions[number].gone = true;
-    else if (run->subscriptions[number].live == 0)
-        run->subscriptions[number].live = run->now;
     else
-        fail_msg("the receipt of subscription %zu came twice", number);
+        note_live(run, number);
 }
 
 static void read_message(struct run *run, const struct player *player, const char *frame) {
@@ -280,6 +302,7 @@ static void subscribe(struct run *run, struct player *player, const char *destin
     struct subscription_record *subscription = &run->subscriptions[number];
     subscription->connection = player->connection;
     subscription->destination = destination;
+    subscription->asked = run->now;
     subscription->holds = true;
     sim_send(player->client, "SUBSCRIBE\nid:%zu\ndestination:%s\nreceipt:s%zu\n\n", number, destination, number);
 }
@@ -308,25 +331,39 @@ static void unsubscribe(struct run *run, struct player *player) {
         subscribe(run, player, subscription->destination);
 }
 
-static void publish(struct run *run, struct player *player) {
+static void publish_to(struct run *run, struct player *player, const char *destination) {
     size_t number = run->message_count;
     if (number == MESSAGES_MAX)
         return;
     run->message_count++;
     struct message_record *message = &run->messages[number];
-    bool to_user = draw(run, 3) == 0;
     message->publisher = player->connection;
-    message->destination =
-        to_user ? user_destinations[draw(run, COUNT(user_destinations))] : topics[draw(run, COUNT(topics))];
+    message->destination = destination;
     message->sent = run->now;
     message->only = NOBODY;
-    if (to_user && (strstr(message->destination, "//") || draw(run, 2) == 0))
+    if (is_user(destination) && (strstr(destination, "//") || draw(run, 2) == 0))
         message->only = draw(run, run->connection_count);
     if (message->only == NOBODY)
         sim_send(player->client, "SEND\ndestination:%s\n\n%zu", message->destination, number);
     else
         sim_send(player->client, "SEND\ndestination:%s\nsession:%s\n\n%zu", message->destination,
                  run->connections[message->only].session, number);
+}
+
+static void publish(struct run *run, struct player *player) {
+    bool to_user = draw(run, 3) == 0;
+    publish_to(run, player,
+               to_user ? user_destinations[draw(run, COUNT(user_destinations))] : topics[draw(run, COUNT(topics))]);
+}
+
+/* Now that it is promised to arrive. */
+static void publish_to_answered(struct run *run, struct player *player) {
+    const char *destination = run->answered->destination;
+    run->answered = NULL;
+    if (is_user(destination) || strchr(destination, '*'))
+        publish(run, player);
+    else
+        publish_to(run, player, destination);
 }
 
 static void disconnect(struct run *run, struct player *player) {
@@ -336,18 +373,20 @@ static void disconnect(struct run *run, struct player *player) {
 }
 
 static void act_as(struct run *run, struct player *player) {
-    unsigned choice = draw(run, 70);
+    unsigned choice = draw(run, 72);
     if (!player->client)
         connect_player(run, player);
     else if (player->leaving || choice < 18)
         read_all(run, player);
+    else if (run->answered)
+        publish_to_answered(run, player);
     else if (choice < 28)
         subscribe(run, player, interests[draw(run, COUNT(interests))]);
     else if (choice < 44)
         unsubscribe(run, player);
     else if (choice < 68)
         publish(run, player);
-    else if (choice < 69)
+    else if (choice < 70)
         disconnect(run, player);
     else
         drop(run, player);
@@ -500,6 +539,16 @@ static void check_rest(struct run *run) {
             fail_msg("subscription %zu to %s has no receipt", n, run->subscriptions[n].destination);
 }
 
+/* Where nothing is under way, a node that is alone lets its publishers go on. */
+static void check_nobody_waits_for_others(const struct run *run) {
+    for (size_t n = 0; n < PLAYERS; n++) {
+        const struct player *player = &run->players[n];
+        const struct sim_node *node = &run->simulator->nodes[run->connections[player->connection].node];
+        if (player->client && !node->stopped && !sim_node_has_link(node))
+            assert_false(player->client->session->input_waits);
+    }
+}
+
 /* Also those that were refused. */
 static void lose_nodes(struct run *run) {
     for (unsigned n = 0; n < run->simulator->node_count; n++)
@@ -510,6 +559,7 @@ static void lose_nodes(struct run *run) {
 static void come_to_rest(struct run *run) {
     cluster_settle(run->simulator);
     lose_nodes(run);
+    check_nobody_waits_for_others(run);
     read_everything(run);
     if (is_quiet(run))
         check_rest(run);
@@ -619,7 +669,9 @@ static void look_after(struct run *run) {
     for (unsigned n = 0; n < run->simulator->node_count; n++) {
         struct sim_node *node = &run->simulator->nodes[n];
         run->deaf[n][run->now] = node->was_deaf;
+        run->linked[n][run->now] = node->had_a_link;
         node->was_deaf = !sim_node_hears(node);
+        node->had_a_link = sim_node_has_link(node);
     }
 }
 

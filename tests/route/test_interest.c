@@ -135,9 +135,28 @@ static void test_in_a_cluster_it_is_known_when_the_workers_know_and_live_when_th
     }
 }
 
+static void test_what_was_live_waits_for_the_hub_again_when_that_has_lost_the_others(void **state) {
+    struct interests interests;
+    struct bytes topic = BYTES("/topic/a");
+    bool first;
+    (void)state;
+    interests_init(&interests, 1, true);
+    struct interest *interest = interests_acquire(&interests, INTEREST_EXACT, topic, &first);
+    interests_confirm(&interests, INTEREST_EXACT, topic, interest->id, false);
+    interests_confirm(&interests, INTEREST_EXACT, topic, interest->id, true);
+    assert_true(interest_is_live(interest));
+    interests_lose_hub(&interests);
+    assert_true(interest_is_known(interest));
+    assert_false(interest_is_live(interest));
+    assert_ptr_equal(interests_confirm(&interests, INTEREST_EXACT, topic, interest->id, true), interest);
+    assert_true(interest_is_live(interest));
+    interests_free(&interests);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_in_a_cluster_it_is_known_when_the_workers_know_and_live_when_the_hub_does_too),
+        cmocka_unit_test(test_what_was_live_waits_for_the_hub_again_when_that_has_lost_the_others),
         cmocka_unit_test(test_the_first_holder_announces_and_the_last_withdraws),
         cmocka_unit_test(test_live_when_every_peer_has_confirmed),
         cmocka_unit_test(test_without_peers_every_interest_is_live_at_once),

@@ -405,7 +405,8 @@ static void move(struct fake_server *server, const struct choice *choice) {
 }
 
 bool fake_server_step(struct fake_server *server, uint64_t *random) {
-    struct choice choice = {.random = random};
+    struct choice choice = {0};
+    choice.random = random;
     LIST_FOR_EACH (at, &server->stores)
         consider_store(&choice, store_at(at));
     if (!server->frozen)

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <hiredis/hiredis.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,7 +28,6 @@ static int set_up(void **state) {
 static int tear_down(void **state) {
     (void)state;
     peer_close(&peer);
-    turn(bench.base, 3);
     bench_release_log(&bench);
     bench_free(&bench);
     return 0;
@@ -510,6 +510,68 @@ static void test_a_server_without_memory(void **state) {
     assert_int_equal(peer.downs, 0);
 }
 
+static void test_a_server_that_may_throw_the_registry_away(void **state) {
+    static const struct {
+        const char *policy;
+        const char *most;
+        unsigned warned;
+    } cases[] = {
+        {"allkeys-lru", "0", 0}, {"volatile-lru", "100mb", 0}, {"noeviction", "100mb", 0}, {"allkeys-lfu", "100mb", 1}};
+    (void)state;
+    start(NULL);
+    for (size_t n = 0; n < sizeof cases / sizeof *cases; n++) {
+        redis_process_say(&bench.process, "CONFIG", "SET", "maxmemory-policy", cases[n].policy, NULL);
+        redis_process_say(&bench.process, "CONFIG", "SET", "maxmemory", cases[n].most, NULL);
+        open_peer();
+        peer_close(&peer);
+        assert_int_equal(bench_logged(&bench, "with maxmemory-policy "), cases[n].warned);
+    }
+    assert_int_equal(bench_logged(&bench, "with maxmemory-policy allkeys-lfu"), 1);
+}
+
+/* A script of somebody else that does not end: what it keeps from being published is not told as refused. */
+static void test_a_server_that_is_kept_busy_breaks_the_link(void **state) {
+    static const char *const options[] = {"--lua-time-limit", "50", NULL};
+    int sent = 0;
+    (void)state;
+    start(options);
+    open_peer();
+    redisContext *other = redisConnectUnix(bench.process.socket);
+    assert_non_null(other);
+    assert_int_equal(redisAppendCommand(other, "EVAL %s 0", "while true do end"), REDIS_OK);
+    while (!sent)
+        assert_int_equal(redisBufferWrite(other, &sent), REDIS_OK);
+    while (strncmp(redis_process_say(&bench.process, "PING", NULL), "BUSY", 4) != 0)
+        assert_int_equal(other->err, 0);
+    peer_publish(&peer, "t:/x", "kept");
+    peer_await_down(&peer, 0);
+    assert_int_equal(peer.published, 0);
+    assert_int_equal(bench_logged(&bench, "PUBLISH: BUSY"), 1);
+    assert_string_equal(redis_process_say(&bench.process, "SCRIPT", "KILL", NULL), "OK");
+    peer_await_up(&peer, 1);
+    peer_publish(&peer, "t:/x", "kept");
+    peer_await_published(&peer, 1);
+    assert_int_equal(peer.refused, 0);
+    redisFree(other);
+}
+
+/* This node does not read while others publish. */
+static void test_a_hearer_that_the_server_cuts_off(void **state) {
+    static const char *const options[] = {"--client-output-buffer-limit", "pubsub 1mb 0 0", NULL};
+    static char payload[100000];
+    (void)state;
+    memset(payload, 'x', sizeof payload - 1);
+    start(options);
+    open_peer();
+    peer_subscribe(&peer, STORE_CHANNEL, "t:/x");
+    peer_expect(&peer, "subscribed t:/x\n");
+    while (strcmp(redis_process_say(&bench.process, "PUBLISH", "stompd:t:/x", payload, NULL), "1") == 0)
+        assert_int_equal(peer.downs, 0);
+    peer_await_down(&peer, 0);
+    assert_int_equal(bench_logged(&bench, "client-output-buffer-limit pubsub may be too small"), 1);
+    peer_await_up(&peer, 1);
+}
+
 /* The folder for its data is gone. The server finds out some time after it was told to save. */
 static void test_a_server_that_cannot_save(void **state) {
     char folder[sizeof bench.process.folder + 8];
@@ -595,7 +657,19 @@ static void test_a_store_may_go_at_any_time(void **state) {
         attach_peer();
         turn(bench.base, turns);
         peer_close(&peer);
-        turn(bench.base, 5);
+        assert_int_equal(event_base_get_num_events(bench.base, EVENT_BASE_COUNT_ADDED | EVENT_BASE_COUNT_ACTIVE), 0);
+    }
+}
+
+/* As at the end of the process, where the loop is turned no more. The name server has not answered, or can't be reached. */
+static void test_a_store_may_go_while_a_name_is_looked_up(void **state) {
+    (void)state;
+    bench_set_address(&bench, "redis.invalid:6379");
+    for (unsigned turns = 0; turns < 3; turns++) {
+        attach_peer();
+        turn(bench.base, turns);
+        peer_close(&peer);
+        assert_int_equal(event_base_get_num_events(bench.base, EVENT_BASE_COUNT_ADDED | EVENT_BASE_COUNT_ACTIVE), 0);
     }
 }
 
@@ -633,12 +707,16 @@ int main(void) {
         FAULT_TEST(test_a_master_that_becomes_a_replica_breaks_the_link),
         FAULT_TEST(test_a_cluster_is_refused),
         FAULT_TEST(test_a_server_without_memory),
+        FAULT_TEST(test_a_server_that_may_throw_the_registry_away),
+        FAULT_TEST(test_a_server_that_is_kept_busy_breaks_the_link),
+        FAULT_TEST(test_a_hearer_that_the_server_cuts_off),
         FAULT_TEST(test_a_server_that_cannot_save),
         FAULT_TEST(test_a_server_with_too_few_connections),
         FAULT_TEST(test_a_name_is_looked_up),
         FAULT_TEST(test_a_number_and_a_database),
         FAULT_TEST(test_a_database_that_is_not_there),
         FAULT_TEST(test_a_store_may_go_at_any_time),
+        FAULT_TEST(test_a_store_may_go_while_a_name_is_looked_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,10 +21,14 @@
 
 #define CONNECTIONS_MAX 64
 
+/* Publications, each about a hundred bytes. */
+#define MANY 450
+
 #define OK "+OK\r\n"
 
-/* Answers to the loading of the scripts, and to trying out two channels and leaving them. */
-#define SPEAKER_SCRIPTS OK OK OK OK OK
+/* Answers to asking for the memory and loading the scripts, and to trying out two channels and leaving them. */
+#define LOADED          OK OK OK OK OK
+#define SPEAKER_SCRIPTS "$13\r\nused_memory:1\r\n" LOADED
 #define HEARER_TRIES    OK OK OK OK
 
 struct imposter {
@@ -295,6 +299,41 @@ static void come_up(void) {
     peer_await_up(&peer, 0);
 }
 
+/* More than hiredis reads at once. */
+static void test_all_that_is_there_is_heard_in_one_turn(void **state) {
+    static char said[MANY * 128];
+    static char expected[MANY * 128];
+    char payload[65];
+    (void)state;
+    snprintf(payload, sizeof payload, "%064d", 7);
+    for (size_t n = 0; n < MANY; n++) {
+        snprintf(said + strlen(said), sizeof said - strlen(said),
+                 "*3\r\n$7\r\nmessage\r\n$10\r\nstompd:t:x\r\n$64\r\n%s\r\n", payload);
+        snprintf(expected + strlen(expected), sizeof expected - strlen(expected), "message t:x: %s\n", payload);
+    }
+    come_up();
+    say_more(1, said);
+    event_base_loop(bench.base, EVLOOP_ONCE);
+    assert_string_equal(peer.told, expected);
+}
+
+static void test_a_hearer_that_is_hung_up_on_is_told_why_that_may_be(void **state) {
+    (void)state;
+    come_up();
+    shutdown(imposter.connections[1], SHUT_WR);
+    peer_await_down(&peer, 0);
+    assert_int_equal(bench_logged(&bench, "client-output-buffer-limit pubsub"), 1);
+}
+
+static void test_a_speaker_that_is_hung_up_on_says_nothing_of_it(void **state) {
+    (void)state;
+    come_up();
+    shutdown(imposter.connections[0], SHUT_WR);
+    peer_await_down(&peer, 0);
+    assert_int_equal(bench_logged(&bench, "connection lost: Server closed the connection"), 1);
+    assert_int_equal(bench_logged(&bench, "client-output-buffer-limit"), 0);
+}
+
 static void test_answers_of_another_form_are_failures(void **state) {
     static struct answer answers[6];
     struct store *store;
@@ -357,6 +396,9 @@ int main(void) {
         GARBAGE_TEST(test_an_error_out_of_nowhere),
         GARBAGE_TEST(test_bytes_that_are_no_answer),
         GARBAGE_TEST(test_publications_of_others_are_passed_over),
+        GARBAGE_TEST(test_all_that_is_there_is_heard_in_one_turn),
+        GARBAGE_TEST(test_a_hearer_that_is_hung_up_on_is_told_why_that_may_be),
+        GARBAGE_TEST(test_a_speaker_that_is_hung_up_on_says_nothing_of_it),
         GARBAGE_TEST(test_answers_of_another_form_are_failures),
         GARBAGE_TEST(test_an_acknowledgement_of_another_channel_breaks_the_link),
     };

@@ -96,6 +96,29 @@ static void test_entries_that_are_no_entries_are_passed_over(void **state) {
     assert_string_equal(answer->text, "a a:1 1, g g:1 7");
 }
 
+static void test_a_count_is_compared_as_a_number(void **state) {
+    (void)state;
+    redis_process_say(&bench.process, "HSET", PREFIX "nodes", "b", "b:1 012", "c", "c:1 9007199254740991", NULL);
+    assert_string_equal(peer_renew(&peer)->text, "a a:1 1, b b:1 12, c c:1 9007199254740991");
+    assert_int_equal(peer_bury(&peer, "b", "b:1", 13, false), STORE_ALIVE);
+    assert_int_equal(peer_bury(&peer, "b", "b:1", 12, false), STORE_OK);
+    assert_int_equal(peer_bury(&peer, "c", "c:1", 9007199254740990, false), STORE_ALIVE);
+    assert_int_equal(peer_bury(&peer, "c", "c:1", 9007199254740991, false), STORE_OK);
+    assert_string_equal(peer_renew(&peer)->text, "a a:1 2");
+}
+
+/* From there on Lua's numbers are not exact. */
+static void test_a_count_of_2_to_the_53_is_none(void **state) {
+    (void)state;
+    redis_process_say(&bench.process, "HSET", PREFIX "nodes", "a", "a:1 9007199254740992", "b", "b:1 9007199254740992",
+                      NULL);
+    assert_int_equal(peer_add(&peer, "a:1-1", "ann"), STORE_GONE);
+    const struct answer *answer = peer_renew(&peer);
+    assert_int_equal(answer->result, STORE_GONE);
+    assert_string_equal(answer->text, "a a:1 1");
+    assert_int_equal(peer_bury(&peer, "b", "b:1", 9007199254740992, false), STORE_ALIVE);
+}
+
 static void test_ones_own_entry_is_mended(void **state) {
     (void)state;
     redis_process_say(&bench.process, "HSET", PREFIX "nodes", "a", "nonsense", NULL);
@@ -181,6 +204,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_sessions_of_others_under_the_same_keys_stay, set_up_for_spring, tear_down),
         cmocka_unit_test_setup_teardown(test_a_name_whose_sessions_others_took_out_is_not_online, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_entries_that_are_no_entries_are_passed_over, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_count_is_compared_as_a_number, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_count_of_2_to_the_53_is_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_ones_own_entry_is_mended, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_keys_that_hold_something_else_are_a_failure, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_user_key_that_holds_something_else_harms_no_other, set_up, tear_down),

@@ -3,6 +3,7 @@
 // limits and badinput.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { useCertificate } from "./lib/certificate.mjs";
 import { useDaemon } from "./lib/daemon.mjs";
@@ -64,6 +65,46 @@ describe("A reader that pauses", () => {
       await reader.request("DISCONNECT");
       await reader.expectClose(1000);
       publisher.drop();
+    });
+  }
+});
+
+describe("A slow reader", { concurrency: true }, () => {
+  const COUNT = 32;
+  const SIZE = 1 << 20;
+  const beating = useDaemon({
+    "listen secure-plain": { protocol: "stomp", ...tls },
+    server: { "heart-beat-receive": "500ms" }, // so that it is given up after 1.5 s
+    limits: { "outbox-size": "64m", "frame-size": "2m", "body-size": "2m" },
+  });
+  const ways = {
+    TCP: () => openTcp(beating.ports.plain),
+    "TCP over TLS": () => openTcp(beating.ports["secure-plain"], { ca }),
+  };
+
+  for (const [way, open] of Object.entries(ways)) {
+    test(`is not taken for a silent one, over ${way}`, async () => {
+      const [reader, publisher] = [await open(), await openTcp(beating.ports.plain)];
+      await Promise.all([reader.connect({ "heart-beat": "500,0" }), publisher.connect()]);
+      const topic = freshTopic();
+      await reader.subscribe(topic);
+      const beats = setInterval(() => reader.sendRaw("\n"), 250);
+      const began = Date.now();
+      reader.pause();
+      for (let n = 0; n < COUNT; n++) {
+        await publisher.request("SEND", { destination: topic }, Buffer.alloc(SIZE));
+      }
+      let wanted = 0;
+      reader.socket.on("data", () => reader.bytesReceived >= wanted && reader.pause());
+      while (reader.frames.length < COUNT && reader.closed === null) {
+        wanted = reader.bytesReceived + SIZE;
+        reader.resume();
+        await sleep(100);
+      }
+      assert.equal(reader.frames.length, COUNT);
+      assert.ok(Date.now() - began > 2000);
+      clearInterval(beats);
+      [reader, publisher].forEach((session) => session.drop());
     });
   }
 });

@@ -1,5 +1,5 @@
-// The demo page behind HAProxy with two nodes, as `./dev cluster` has it: pages on different nodes talk, and when a node
-// is killed its pages are on the other one.
+// The demo page behind HAProxy with two nodes, as `./dev cluster` has it: pages on different nodes talk, and when a
+// node is killed its pages are on the other one.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 

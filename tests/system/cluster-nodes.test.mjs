@@ -88,7 +88,7 @@ describe("A node that is killed", { concurrency: true }, () => {
       }
     }));
 
-  test("while a node is stopped for longer than node-timeout it is dead to the others, and alive again when it goes on", () =>
+  test("is dead to the others while it is stopped for longer than node-timeout, and alive when it goes on", () =>
     withCluster(2, async (cluster, a, b) => {
       const alice = await connect(a, overWebSocket, ALICE);
       await eventually("alice", async () => (await onlineUsers(b)).alice === 1);

@@ -1,5 +1,5 @@
-// A node that is cut from Redis without a word, as by a pulled cable, while its clients are not: a network namespace with
-// a cable to its clients and one to Redis.
+// A node that is cut from Redis without a word, as by a pulled cable, while its clients are not: a network namespace
+// with a cable to its clients and one to Redis.
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 

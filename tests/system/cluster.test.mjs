@@ -1,5 +1,5 @@
-// Three nodes over one Redis, while all is well: they are one server to their clients. What is sent on one node is heard
-// on the others, once and in order, users are found wherever they are, and nobody hears what he did not ask for.
+// Three nodes over one Redis, while all is well: they are one server to their clients. What is sent on one node is
+// heard on the others, once and in order, users are found wherever they are, and nobody hears what he did not ask for.
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -172,7 +172,8 @@ describe("A topic", () => {
 
   test("STOMP.js pages on different nodes talk", async () => {
     const topic = freshTopic();
-    const pages = await Promise.all([a, b, c].map((node) => new Page(node.ports.web, { destinations: [topic] }).start()));
+    const open = (node) => new Page(node.ports.web, { destinations: [topic] }).start();
+    const pages = await Promise.all([a, b, c].map(open));
     await Promise.all(pages.map((page, i) => page.request(topic, `from page ${i}`)));
     await Promise.all(pages.flatMap((page) => [0, 1, 2].map((i) => page.hears(`from page ${i}`))));
     pages.forEach(({ heard }) => assert.equal(heard.length, 3));
@@ -292,7 +293,8 @@ describe("The registry", () => {
   test("is in Redis as documented, for other programs to read", async () => {
     const session = await connect(b, overTcp, CAROL);
     const id = session.connected.headers.session;
-    await eventually("carol's set", async () => (await cluster.redis.command("SMEMBERS", "stompd:user:carol"))[0] === id);
+    const members = () => cluster.redis.command("SMEMBERS", "stompd:user:carol");
+    await eventually("carol's set", async () => (await members())[0] === id);
     assert.notEqual(await cluster.redis.command("ZSCORE", "stompd:users", "carol"), null);
     session.drop();
     await eventually("no set", async () => (await cluster.redis.command("EXISTS", "stompd:user:carol")) === 0);

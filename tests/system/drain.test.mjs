@@ -124,6 +124,18 @@ describe("At once", { concurrency: true }, () => {
       }));
   }
 
+  test("SIGINT does not wait long for clients that do not answer", () =>
+    withDaemon({}, async (daemon) => {
+      const sessions = [await connect(daemon, overWebSocket), await connect(daemon, overTcp)];
+      sessions.forEach((session) => session.pause());
+      const began = Date.now();
+      daemon.kill("SIGINT");
+      await daemon.checkExit();
+      const took = Date.now() - began;
+      assert.ok(took < 3000, `it took ${took} ms`);
+      sessions.forEach((session) => session.drop());
+    }));
+
   test("SIGINT closes WebSockets with 1001", () =>
     withDaemon({}, async (daemon) => {
       const session = await connect(daemon, overWebSocket);

@@ -198,6 +198,24 @@ describe("WebSocket frames", () => {
     });
   }
 
+  const answers = [
+    ["without a code", [], 1000],
+    ["of a single byte", [3], 1002],
+    ["with a code and a reason", [3, 0xe8, 0xc3, 0xa9], 1000],
+    ["with a reason that is not UTF-8", [3, 0xe8, 0xff], 1007],
+    ["with a reason that is not whole UTF-8", [3, 0xe8, 0xc3], 1007],
+    ["with a code that may not be sent", [3, 0xed], 1002],
+    ["with a code beyond all that there are", [0x13, 0x88], 1002],
+  ];
+  for (const [what, payload, code] of answers) {
+    test(`a close ${what} is answered ${code}`, async () => {
+      const connection = await openLoggedIn();
+      connection.write(clientFrame(CLOSE, Buffer.from(payload)));
+      const answer = Buffer.from(await connection.untilClosed(), "latin1");
+      assert.deepEqual([...answer], [CLOSE, 2, code >> 8, code & 255]);
+    });
+  }
+
   test("an unmasked client frame harms nobody", async () => {
     const connection = await openLoggedIn();
     connection.write(clientFrame(TEXT, `SEND\ndestination:${freshTopic()}\nreceipt:r\n\n\0`, { masked: false }));

@@ -7,7 +7,7 @@ import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { useCertificate } from "./lib/certificate.mjs";
-import { useDaemon } from "./lib/daemon.mjs";
+import { Daemon, useDaemon } from "./lib/daemon.mjs";
 import { encodeFrame } from "./lib/frame.mjs";
 import { RawConnection, requestText, upgradeHeaders } from "./lib/http.mjs";
 import { threadTicks } from "./lib/process.mjs";
@@ -113,6 +113,11 @@ test("50 KB messages come in and go out deflated over TLS", async () => {
     assert.deepEqual((await session.expect("MESSAGE")).body, body);
   }
   session.drop();
+});
+
+test("several workers give back what they took for it", async () => {
+  const crowd = await new Daemon({ ...conf, server: { workers: 3 } }).start();
+  await crowd.stop("SIGINT"); // a sanitizer's build tells what was not given back
 });
 
 describe("What is no TLS", () => {

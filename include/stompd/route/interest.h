@@ -60,6 +60,9 @@ bool interests_release(struct interests *interests, struct interest *interest);
 struct interest *interests_confirm(struct interests *interests, enum interest_kind kind, struct bytes key, uint64_t id,
                                    bool by_hub);
 
+/* The hub has lost the other nodes: it confirms everything once more when it is back. */
+void interests_lose_hub(struct interests *interests);
+
 /* Every worker of this node knows of it. */
 static inline bool interest_is_known(const struct interest *interest) {
     return interest->unconfirmed == 0;

@@ -11,24 +11,16 @@ if not entry then
 end
 local fenced = ARGV[2] .. ' dead'
 if entry ~= fenced then
-    local observed = ARGV[2] .. ' ' .. ARGV[3]
-    if ARGV[3] == '' and entry:sub(1, #observed) == observed then
-        observed = entry
-    end
-    if entry ~= observed then
+    local boot, count = read_entry(entry)
+    local goes = ARGV[3] == '' and entry:sub(1, #ARGV[2] + 1) == ARGV[2] .. ' '
+    if not goes and (boot ~= ARGV[2] or count ~= tonumber(ARGV[3])) then
         return 4
     end
     redis.call('HSET', KEYS[1], ARGV[1], fenced)
 end
 local piece = redis.call('HRANDFIELD', KEYS[2], ARGV[4], 'WITHVALUES')
 for n = 1, #piece, 2 do
-    local session, user = piece[n], piece[n + 1]
-    -- A key that somebody has put something else into must not keep the rest from being cleaned.
-    redis.pcall('SREM', ARGV[5] .. user, session)
-    if redis.call('EXISTS', ARGV[5] .. user) == 0 then
-        redis.call('ZREM', KEYS[3], user)
-    end
-    redis.call('HDEL', KEYS[2], session)
+    take_out(piece[n], piece[n + 1])
 end
 if redis.call('EXISTS', KEYS[2]) == 1 then
     return 3

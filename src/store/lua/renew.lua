@@ -5,18 +5,11 @@
 -- count never goes back: a renewal that a broken link left behind may be carried out after those of the next link. Where
 -- the boot was buried meanwhile, such a renewal makes an entry with too low a count, which counts as none.
 -- Answers { 0 done | 1 it had no entry, or a fenced one, and has a new one | 2 another boot holds the name, all entries }.
-local entry = redis.call('HGET', KEYS[1], ARGV[1])
-local boot, state
-if entry then
-    boot, state = entry:match('^(%S+) (%w+)$')
-end
-if boot and state ~= 'dead' and not state:match('^%d+$') then
-    boot = nil
-end
+local boot, state = read_entry(redis.call('HGET', KEYS[1], ARGV[1]))
 if boot and boot ~= ARGV[2] then
     return { 2, redis.call('HGETALL', KEYS[1]) }
 end
-local count = boot and tonumber(state)
+local count = state ~= 'dead' and state
 if not count or count < tonumber(ARGV[3]) then
     redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3])
 end

@@ -4,6 +4,15 @@ import { once } from "node:events";
 
 import { PATIENCE_MS } from "./session.mjs";
 
+const living = new Set();
+process.once("exit", () => living.forEach((child) => child.kill("SIGKILL")));
+
+/** A test that fails may leave a program running: it ends with the test's process. */
+export function endWithUs(child) {
+  living.add(child);
+  child.once("exit", () => living.delete(child));
+}
+
 export class Child {
   log = ""; // standard output and standard error
 
@@ -14,6 +23,7 @@ export class Child {
     for (const stream of [this.process.stdout, this.process.stderr]) {
       stream.setEncoding("utf8").on("data", (text) => (this.log += text));
     }
+    endWithUs(this.process);
     this.exited = once(this.process, "close"); // [code, signal], with all of the log read
     this.exited.catch((error) => (this.log += `${program}: ${error.message}\n`));
   }

@@ -10,6 +10,7 @@ import path from "node:path";
 import { after, before } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { endWithUs } from "./child.mjs";
 import { PATIENCE_MS } from "./session.mjs";
 
 export const PROGRAM = path.resolve(process.env.STOMPD_BIN ?? "build/stompd");
@@ -95,6 +96,7 @@ export class Daemon {
     this.log = "";
     const [program, ...args] = [...this.#within, PROGRAM, "-c", file];
     this.child = spawn(program, args, { stdio: ["ignore", "inherit", "pipe"] });
+    endWithUs(this.child);
     this.child.stderr.setEncoding("utf8").on("data", (text) => (this.log += text));
     this.exited = once(this.child, "close"); // [code, signal], with all of the log read
   }

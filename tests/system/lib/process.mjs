@@ -21,3 +21,9 @@ export function residentKiB(pid) {
   const [, size] = /^VmRSS:\s+(\d+) kB$/m.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8"));
   return Number(size);
 }
+
+/** The soft limit of open files. */
+export function descriptorLimit(pid) {
+  const [, limit] = /^Max open files\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/limits`, "utf8"));
+  return Number(limit);
+}

@@ -119,8 +119,8 @@ export class Redis {
   #connection = null;
 
   /**
-   * `config`: directives of redis.conf; an array is a directive's arguments, null leaves one out. `unix`: a socket in its
-   * folder, in place of a port.
+   * `config`: directives of redis.conf; an array is a directive's arguments, null leaves one out. `unix`: a socket in
+   * its folder, in place of a port.
    */
   constructor({ config = {}, unix = false } = {}) {
     this.#config = { ...DEFAULT_CONFIG, ...config };
