@@ -12,7 +12,7 @@
 #include "stompd/base/log.h"
 
 /* Between renewals, as src/hub/membership.c has it. */
-#define RENEW_MS (SIM_NODE_TIMEOUT / 5)
+#define RENEW_MS ((uint64_t)SIM_NODE_TIMEOUT / 5)
 
 #define LARGE ((1u << 20) - 512)
 
