@@ -92,9 +92,9 @@ void listener_has_tls(struct lws_vhost *vhost, struct ssl_ctx_st *tls) {
 }
 
 /*
- * `listener` is NULL for the first. Of a vhost with TLS, libwebsockets takes it that it will connect to others too: were
- * it not given a client's SSL_CTX, it would make one, with all the authorities that the system trusts, and where there
- * are several workers never free it.
+ * `listener` is NULL for the first. libwebsockets takes it that a vhost with TLS will connect to others too: were it
+ * not given a client's SSL_CTX, it would make one, with all the authorities that the system trusts, and where there are
+ * several workers never free it.
  */
 static struct lws_vhost *create_vhost(struct worker *worker, const struct lws_protocols *protocols,
                                       struct listener *listener) {

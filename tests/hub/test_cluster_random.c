@@ -544,7 +544,7 @@ static void check_nobody_waits_for_others(const struct run *run) {
     for (size_t n = 0; n < PLAYERS; n++) {
         const struct player *player = &run->players[n];
         const struct sim_node *node = &run->simulator->nodes[run->connections[player->connection].node];
-        if (player->client && !node->stopped && !sim_node_has_link(node))
+        if (player->client && !node->stopped && cluster_state(node->cluster) == CLUSTER_AWAY)
             assert_false(player->client->session->input_waits);
     }
 }

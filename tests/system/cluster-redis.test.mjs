@@ -272,6 +272,7 @@ describe("While Redis is away", { concurrency: true }, () => {
       const [one, other] = [await connect(node, overTcp), await connect(node, overWebSocket)];
       const topic = freshTopic();
       one.send("SUBSCRIBE", { id: "0", destination: topic });
+      await one.request("SEND", { destination: freshTopic() }); // waits until all of this node knows of it
       await other.request("SEND", { destination: topic }, "alone");
       assert.equal((await one.expect("MESSAGE")).text, "alone");
       assert.notEqual((await ask(node, "/readyz")).status, 200);
