@@ -3,8 +3,9 @@
  * that freezes, restarts, loses its data or its memory, and nodes that are killed, stopped or leave. What was promised
  * is checked while clients read and when all is quiet: no message twice to a subscription, those of one publisher in
  * order, none to whom it is not for, none after UNSUBSCRIBE's receipt; every one that was sent after a subscription's
- * receipt, unless the subscriber's node was cut off from the bus meanwhile or the publisher's was lost with it; and in
- * the end a registry that is equal to the truth, and nothing left of what nobody wants.
+ * receipt, unless the subscriber's node was cut off from the bus meanwhile or the publisher's was lost with it; no
+ * receipt while a node is alone, where publishers go on all the same; and in the end a registry that is equal to the
+ * truth, and nothing left of what nobody wants.
  *
  * A failing run names its seed. STOMPD_SEED=n repeats that one alone, with the log; STOMPD_SEEDS=n runs so many.
  */
