@@ -225,10 +225,14 @@ static void take_answer(struct cluster *cluster, struct bytes boot) {
     gather(cluster);
 }
 
+/*
+ * Our own is the probe: that it came is all that it has to say. Another node's may be the first of a new one, so the book
+ * is listed anew.
+ */
 static void take_word(struct cluster *cluster, const struct payload_origin *origin) {
     if (bytes_equal(origin->boot, cluster->fanout.boot))
-        return;                                             /* the probe: that it came is all that it has to say */
-    membership_renew(cluster->membership, cluster->now_ms); /* it may be new: who is there is listed with it */
+        return;
+    membership_renew(cluster->membership, cluster->now_ms);
     if (origin->type == PAYLOAD_BACK)
         take_answer(cluster, origin->boot);
     else if (origin->type == PAYLOAD_ASK && channels_are_live(&cluster->channels))
