@@ -1,0 +1,55 @@
+/* Decimal numbers: what is one, and the largest. */
+#include "stompd/base/decimal.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static void expect(const char *text, uint64_t number) {
+    uint64_t read = 1;
+    assert_true(decimal_read(bytes_of(text), &read));
+    assert_true(read == number);
+}
+
+static void refuse(const char *text) {
+    uint64_t read;
+    assert_false(decimal_read(bytes_of(text), &read));
+}
+
+static void test_numbers(void **state) {
+    (void)state;
+    expect("0", 0);
+    expect("007", 7);
+    expect("1000000", 1000000);
+    expect("18446744073709551615", UINT64_MAX);
+}
+
+static void test_too_large_counts_as_the_largest(void **state) {
+    (void)state;
+    expect("18446744073709551616", UINT64_MAX);
+    expect("18446744073709551620", UINT64_MAX);
+    expect("99999999999999999999999999", UINT64_MAX);
+}
+
+static void test_what_is_no_number(void **state) {
+    (void)state;
+    refuse("");
+    refuse("-1");
+    refuse("+1");
+    refuse(" 1");
+    refuse("1 ");
+    refuse("1.5");
+    refuse("0x10");
+    refuse("ten");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_too_large_counts_as_the_largest),
+        cmocka_unit_test(test_what_is_no_number),
+    };
+    return cmocka_run_group_tests_name("decimal", tests, NULL, NULL);
+}
