@@ -131,8 +131,12 @@ bool destination_of_subscribe(struct bytes text, struct destination *destination
     destination->pattern = wildcard && destination->kind == DESTINATION_TOPIC;
     if (destination->pattern && has_too_many_any(text))
         return refuse(fault, "the pattern has too many segments **", text);
-    /* A queue's name may hold any character, so that what can be sent to can also be subscribed to. */
-    if (!wildcard || destination->pattern || destination->kind == DESTINATION_QUEUE)
+    /*
+     * A queue's name may hold any character, so that what can be sent to can also be subscribed to. Applications name the
+     * pattern of a policy.
+     */
+    if (!wildcard || destination->pattern || destination->kind == DESTINATION_QUEUE ||
+        destination->kind == DESTINATION_APP)
         return true;
     return refuse(fault, "only topics can be subscribed to by a pattern", text);
 }

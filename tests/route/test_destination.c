@@ -136,7 +136,7 @@ static void test_nothing_can_be_sent_to_a_pattern(void **state) {
 
 static void test_patterns_outside_of_topics_are_refused(void **state) {
     (void)state;
-    const char *texts[] = {"/user/queue/*", "/user/**", "/app/a.#", "/temp-queue/>", "/*/a", "**", "/other/a.*"};
+    const char *texts[] = {"/user/queue/*", "/user/**", "/temp-queue/>", "/*/a", "**", "/other/a.*"};
     for (size_t n = 0; n < sizeof texts / sizeof *texts; n++)
         assert_refused(destination_of_subscribe, texts[n], "only topics");
 }

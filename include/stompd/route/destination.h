@@ -59,8 +59,8 @@ MUST_CHECK bool destination_of_send(struct bytes text, struct destination *desti
 
 /*
  * Reads a SUBSCRIBE's destination. `/user/queue/x` always means one's own, so rest is "/queue/x". Refused: as above
- * where it applies, and wildcard segments anywhere but under /topic/ (no pattern ever crosses into another kind) and
- * /queue/ (where they are part of the name).
+ * where it applies, and wildcard segments anywhere but under /topic/ (no pattern ever crosses into another kind), /queue/
+ * (where they are part of the name) and /app/ (where the whole is the name of a policy's pattern).
  */
 MUST_CHECK bool destination_of_subscribe(struct bytes text, struct destination *destination, struct fault *fault);
 
