@@ -41,6 +41,11 @@ static void put_header(struct head *head, struct stomp_header header) {
     put(head, BYTES("\n"));
 }
 
+static void put_headers(struct head *head, const struct stomp_header *headers, size_t header_count) {
+    for (size_t i = 0; i < header_count; i++)
+        put_header(head, headers[i]);
+}
+
 struct decimal {
     char digits[24];
 };
@@ -90,8 +95,7 @@ static void put_control(struct head *head, const char *command, const struct sto
                         struct bytes body) {
     put(head, bytes_of(command));
     put(head, BYTES("\n"));
-    for (size_t i = 0; i < header_count; i++)
-        put_header(head, headers[i]);
+    put_headers(head, headers, header_count);
     if (body.len > 0) {
         struct decimal length;
         put_header(head, (struct stomp_header){BYTES("content-length"), decimal_of(&length, body.len)});
@@ -124,6 +128,7 @@ static void put_message(struct head *head, const struct stomp_publication *publi
     struct decimal length;
     put_header(head, (struct stomp_header){BYTES("destination"), publication->destination});
     put_header(head, (struct stomp_header){BYTES("message-id"), publication->message_id});
+    put_headers(head, publication->added, publication->added_count);
     for (size_t i = 0; i < publication->header_count; i++) {
         if (stomp_passes_on(publication->headers[i].name))
             put_header(head, publication->headers[i]);
@@ -181,6 +186,72 @@ struct message *stomp_write_message(unsigned owners, const struct stomp_publicat
     lay_body(message, &end, publication->body);
     lay_routing(message, &end, publication->route, publication->key, publication->only);
     return message;
+}
+
+/* What is laid in front of a message's heads, and which of the new heads are those of the version before. */
+struct addition {
+    const struct stomp_header *headers;
+    size_t header_count;
+    size_t len[MESSAGE_HEADS];
+    bool shared[MESSAGE_HEADS];
+};
+
+static struct head write_addition(const struct addition *addition, unsigned version, char *to) {
+    struct head head = {.version = (enum stomp_version)version};
+    head.to = to;
+    put_headers(&head, addition->headers, addition->header_count);
+    return head;
+}
+
+/* Returns what the new heads take together. */
+static size_t measure_addition(struct addition *addition, const struct message *message) {
+    size_t size = 0;
+    for (unsigned i = 0; i < MESSAGE_HEADS; i++) {
+        addition->len[i] = write_addition(addition, i, NULL).len;
+        addition->shared[i] = is_same_head(addition->len, i) &&
+                              message->head_offset[i] == message->head_offset[i - 1] &&
+                              message->head_len[i] == message->head_len[i - 1];
+        size += addition->shared[i] ? 0 : addition->len[i] + message->head_len[i];
+    }
+    return size;
+}
+
+/* Returns where they end. */
+static size_t add_to_heads(struct message *added, const struct message *message, const struct addition *addition) {
+    size_t end = data_offset(added);
+    for (unsigned i = 0; i < MESSAGE_HEADS; i++) {
+        if (!addition->shared[i]) {
+            end += write_addition(addition, i, (char *)added + end).len;
+            lay(added, &end, message_head(message, i));
+        }
+        size_t len = addition->len[i] + message->head_len[i];
+        set_head(added, i, end - len, len);
+    }
+    return end;
+}
+
+static struct message *write_again(const struct message *message, struct addition *addition, uint8_t route,
+                                   struct bytes key) {
+    struct bytes body = {message_body(message).data, message->body_len - 1};
+    size_t size = measure_addition(addition, message) + message->body_len + key.len + message->only_len;
+    struct message *again = message_new(message->owners, size);
+    if (!again)
+        return NULL;
+    size_t end = add_to_heads(again, message, addition);
+    lay_body(again, &end, body);
+    lay_routing(again, &end, route, key, message_only(message));
+    return again;
+}
+
+struct message *stomp_add_headers(const struct message *message, const struct stomp_header *headers,
+                                  size_t header_count) {
+    struct addition addition = {.headers = headers, .header_count = header_count};
+    return write_again(message, &addition, message->route, message_key(message));
+}
+
+struct message *stomp_readdress(const struct message *message, uint8_t route, struct bytes key) {
+    struct addition none = {.header_count = 0};
+    return write_again(message, &none, route, key);
 }
 
 #define LITERAL(text)                                                                                                  \

@@ -146,6 +146,79 @@ static void test_row_value_encoding_colons_split_1_0_from_the_later_versions(voi
     message_unref(message);
 }
 
+/* Two headers that need escaping from 1.1 on, in front of what `message` has; takes it over. */
+static struct message *with_two_more(struct message *message) {
+    struct stomp_header headers[] = {{BYTES("from"), BYTES("/queue/a:b\r")}, {BYTES("why"), BYTES("full")}};
+    struct message *added = stomp_add_headers(message, headers, COUNT(headers));
+    assert_non_null(added);
+    message_unref(message);
+    return added;
+}
+
+static void test_headers_are_added_in_front_of_every_head(void **state) {
+    (void)state;
+    struct message *added = with_two_more(publish((struct stomp_header){BYTES("x"), BYTES("y:z\r")}, BYTES("b\0dy")));
+    assert_head(added, STOMP_1_0, "why:full\ndestination:/d\nmessage-id:1\ncontent-length:4\n\n");
+    assert_head(added, STOMP_1_1,
+                "from:/queue/a\\cb\r\nwhy:full\ndestination:/d\nmessage-id:1\nx:y\\cz\r\ncontent-length:4\n\n");
+    assert_head(added, STOMP_1_2,
+                "from:/queue/a\\cb\\r\nwhy:full\ndestination:/d\nmessage-id:1\nx:y\\cz\\r\ncontent-length:4\n\n");
+    assert_bytes(message_body(added), BYTES("b\0dy\0"));
+    message_unref(added);
+}
+
+static void test_headers_added_to_one_head_for_all_versions_are_still_escaped_for_each(void **state) {
+    (void)state;
+    struct message *added = with_two_more(publish((struct stomp_header){BYTES("x"), BYTES("y")}, nothing));
+    assert_head(added, STOMP_1_0, "why:full\ndestination:/d\nmessage-id:1\nx:y\ncontent-length:0\n\n");
+    assert_head(added, STOMP_1_1,
+                "from:/queue/a\\cb\r\nwhy:full\ndestination:/d\nmessage-id:1\nx:y\ncontent-length:0\n\n");
+    assert_head(added, STOMP_1_2,
+                "from:/queue/a\\cb\\r\nwhy:full\ndestination:/d\nmessage-id:1\nx:y\ncontent-length:0\n\n");
+    message_unref(added);
+}
+
+static void test_heads_stay_shared_when_what_is_added_needs_no_escaping(void **state) {
+    (void)state;
+    struct stomp_header header = {BYTES("why"), BYTES("full")};
+    struct message *message = publish((struct stomp_header){BYTES("x"), BYTES("a:b")}, nothing);
+    struct message *added = stomp_add_headers(message, &header, 1);
+    assert_non_null(added);
+    assert_head(added, STOMP_1_0, "why:full\ndestination:/d\nmessage-id:1\nx:a:b\ncontent-length:0\n\n");
+    assert_head(added, STOMP_1_2, "why:full\ndestination:/d\nmessage-id:1\nx:a\\cb\ncontent-length:0\n\n");
+    assert_int_equal(added->head_offset[STOMP_1_1], added->head_offset[STOMP_1_2]);
+    message_unref(added);
+    message_unref(message);
+}
+
+static void test_a_message_keeps_its_routing_when_headers_are_added(void **state) {
+    (void)state;
+    struct stomp_publication publication = {.destination = BYTES("/d"),
+                                            .message_id = BYTES("1"),
+                                            .body = nothing,
+                                            .route = 3,
+                                            .key = BYTES("the key"),
+                                            .only = BYTES("node-session")};
+    struct message *added = with_two_more(stomp_write_message(2, &publication));
+    assert_int_equal(added->owners, 2);
+    assert_int_equal(added->route, 3);
+    assert_bytes(message_key(added), BYTES("the key"));
+    assert_bytes(message_only(added), BYTES("node-session"));
+    assert_true(added->text);
+    message_unref(added);
+}
+
+static void test_a_message_is_no_text_any_more_when_a_header_added_is_none(void **state) {
+    (void)state;
+    struct stomp_header header = {BYTES("from"), BYTES("\xff")};
+    struct message *message = publish((struct stomp_header){BYTES("x"), BYTES("y")}, nothing);
+    struct message *added = stomp_add_headers(message, &header, 1);
+    assert_non_null(added);
+    assert_false(added->text);
+    message_unref(added);
+    message_unref(message);
+}
+
 static void assert_text(struct bytes value, struct bytes body, bool text) {
     struct message *message = publish((struct stomp_header){BYTES("x"), value}, body);
     assert_int_equal(message->text, text);
@@ -240,6 +313,11 @@ int main(void) {
         cmocka_unit_test(test_a_message_with_nothing_to_escape_has_one_head_for_all_versions),
         cmocka_unit_test(test_row_value_encoding_a_message_is_escaped_for_each_version),
         cmocka_unit_test(test_row_value_encoding_colons_split_1_0_from_the_later_versions),
+        cmocka_unit_test(test_headers_are_added_in_front_of_every_head),
+        cmocka_unit_test(test_headers_added_to_one_head_for_all_versions_are_still_escaped_for_each),
+        cmocka_unit_test(test_heads_stay_shared_when_what_is_added_needs_no_escaping),
+        cmocka_unit_test(test_a_message_keeps_its_routing_when_headers_are_added),
+        cmocka_unit_test(test_a_message_is_no_text_any_more_when_a_header_added_is_none),
         cmocka_unit_test(test_a_message_is_text_when_all_of_it_is_utf_8),
         cmocka_unit_test(test_row_send_user_headers_are_passed_on),
         cmocka_unit_test(test_headers_of_the_server_are_not_passed_on),

@@ -23,6 +23,8 @@ struct stomp_publication {
     const struct stomp_header *headers; /* the SEND's; which of them are passed on is stomp_passes_on()'s word */
     size_t header_count;
     struct bytes body;
+    const struct stomp_header *added; /* by the server: passed on whatever they are called */
+    size_t added_count;
     uint8_t route;     /* kept with the message for routing: message.h */
     struct bytes key;  /* what it is matched by */
     struct bytes only; /* the id of the one session that may get it; empty: any */
@@ -34,6 +36,17 @@ struct stomp_publication {
  * out of memory.
  */
 MUST_CHECK struct message *stomp_write_message(unsigned owners, const struct stomp_publication *publication);
+
+/*
+ * The same MESSAGE with these headers in front of its shared ones, escaped for each version; what a version has no way
+ * to write its head goes without. Local slots and routing are those of `message`, which stays as it is. One reference.
+ * NULL when out of memory.
+ */
+MUST_CHECK struct message *stomp_add_headers(const struct message *message, const struct stomp_header *headers,
+                                             size_t header_count);
+
+/* The same MESSAGE with another routing. One reference. NULL when out of memory. */
+MUST_CHECK struct message *stomp_readdress(const struct message *message, uint8_t route, struct bytes key);
 
 /*
  * False for headers that the server sets itself or that are for the server only, and so never reach a MESSAGE:
