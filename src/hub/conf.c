@@ -24,6 +24,7 @@ void conf_free(struct conf *conf) {
         return;
     listeners_free(conf->listeners, conf->listener_count);
     users_free(&conf->users);
+    policies_free(&conf->policies);
     cluster_settings_free(&conf->cluster);
     free(conf->admin.bind);
     free(conf->admin.token_file);

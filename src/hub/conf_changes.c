@@ -10,6 +10,7 @@
 #include "conf_sections.h"
 #include "conf_table.h"
 #include "conf_values.h"
+#include "stompd/route/destination.h"
 
 #define RESTART "a restart is needed for this change"
 
@@ -154,6 +155,59 @@ static void tell_users(const struct users *was, const struct users *next, FILE *
         fprintf(told, "[user]: %zu added, %zu removed, %zu with another password\n", added, removed, changed);
 }
 
+/* Destinations: all of them may change, and so may their order, in which they are matched */
+
+static struct policy *find_policy(const struct policies *policies, const char *pattern) {
+    for (size_t i = 0; i < policies->count; i++)
+        if (strcmp(policies->list[i].pattern, pattern) == 0)
+            return &policies->list[i];
+    return NULL;
+}
+
+/* The next one whose pattern the other has too; NULL: there is none. */
+static const struct policy *next_shared(const struct policies *policies, size_t *cursor, const struct policies *other) {
+    while (*cursor < policies->count) {
+        const struct policy *policy = &policies->list[(*cursor)++];
+        if (find_policy(other, policy->pattern))
+            return policy;
+    }
+    return NULL;
+}
+
+static bool same_order(const struct policies *was, const struct policies *next) {
+    size_t cursors[2] = {0};
+    const struct policy *policy;
+    while ((policy = next_shared(was, &cursors[0], next)) != NULL)
+        if (strcmp(policy->pattern, next_shared(next, &cursors[1], was)->pattern) != 0)
+            return false;
+    return true;
+}
+
+/* Those of `policies` that `other` does not have. */
+static void tell_unshared(const struct policies *policies, const struct policies *other, const char *what, FILE *told) {
+    for (size_t i = 0; i < policies->count; i++)
+        if (!find_policy(other, policies->list[i].pattern))
+            fprintf(told, "[destination %s] is %s\n", policies->list[i].pattern, what);
+}
+
+static bool compare_policies(const struct policies *was, const struct policies *next, FILE *told) {
+    char name[DESTINATION_LEN_MAX + 2];
+    struct pair pair = {.section = section_named("destination"), .name = name};
+    for (size_t i = 0; i < was->count; i++) {
+        const struct policy *policy = &was->list[i];
+        pair.was = policy;
+        pair.next = find_policy(next, policy->pattern);
+        snprintf(name, sizeof name, " %s", policy->pattern);
+        if (pair.next && !compare_keys(&pair, told))
+            return false;
+    }
+    tell_unshared(was, next, "gone", told);
+    tell_unshared(next, was, "new", told);
+    if (!same_order(was, next))
+        fprintf(told, "[destination]: the sections are in another order now\n");
+    return true;
+}
+
 /* Sections whose keys fill the conf itself. */
 static bool compare_plain(struct conf *next, const struct conf *in_force, FILE *told) {
     for (size_t i = 0; i < conf_section_count; i++) {
@@ -167,6 +221,7 @@ static bool compare_plain(struct conf *next, const struct conf *in_force, FILE *
 bool conf_changes_apply(struct conf *next, const struct conf *in_force, FILE *told) {
     tell_users(&in_force->users, &next->users, told);
     return compare_plain(next, in_force, told) && follow_listeners(next, in_force, told) &&
+           compare_policies(&in_force->policies, &next->policies, told) &&
            compare_optional("cluster", &in_force->cluster, in_force->cluster.redis, &next->cluster, next->cluster.redis,
                             told) &&
            compare_optional("admin", &in_force->admin, in_force->admin.bind, &next->admin, next->admin.bind, told);

@@ -64,12 +64,18 @@ static void list_names(char *to, size_t size, size_t *len, const char *name, boo
         *len += (size_t)snprintf(to + *len, size - *len, "%s%s", *len == 0 ? "" : between, name);
 }
 
+/* "[server]", "[listen NAME]" */
+static void form_of(const struct conf_section *section, char *to, size_t size) {
+    const char *word = section->name_word ? section->name_word : "NAME";
+    snprintf(to, size, "[%s%s%s]", section->name, section->example ? " " : "", section->example ? word : "");
+}
+
 static void fault_unknown_section(struct conf_reader *reader, const char *title) {
     char known[CONF_WORDS_MAX] = "";
     size_t len = 0;
     for (size_t i = 0; i < conf_section_count; i++) {
         char form[64];
-        snprintf(form, sizeof form, "[%s%s]", conf_sections[i].name, conf_sections[i].example ? " NAME" : "");
+        form_of(&conf_sections[i], form, sizeof form);
         list_names(known, sizeof known, &len, form, i + 1 == conf_section_count);
     }
     conf_fault(reader, reader->line, "unknown section [%.*s], expected %s", ECHO_MAX, title, known);
@@ -186,14 +192,14 @@ static const struct title *add_title(struct conf_reader *reader, const char *tex
 }
 
 static void check_name(struct conf_reader *reader, const struct conf_section *section, const char *name) {
+    char form[64];
+    form_of(section, form, sizeof form);
     if (section->example && name[0] == '\0')
-        conf_fault(reader, reader->line, "[%s] has no name, expected [%s NAME]", section->name, section->name);
+        conf_fault(reader, reader->line, "[%s] has no name, expected %s", section->name, form);
     else if (!section->example && name[0] != '\0')
-        conf_fault(reader, reader->line, "[%s %.*s] has a name, expected [%s]", section->name, ECHO_MAX, name,
-                   section->name);
+        conf_fault(reader, reader->line, "[%s %.*s] has a name, expected %s", section->name, ECHO_MAX, name, form);
     else if (section->example && !section->name_fits(name))
-        conf_fault(reader, reader->line, "[%s %.*s], expected a name of %s", section->name, ECHO_MAX, name,
-                   section->name_form);
+        conf_fault(reader, reader->line, "[%s %.*s], expected %s", section->name, ECHO_MAX, name, section->name_form);
 }
 
 static void end_section(struct conf_reader *reader) {

@@ -1,6 +1,6 @@
 /*
- * [listen NAME] sections become elements of the conf's listeners, [user NAME] sections its users; [cluster] and [admin]
- * say by being there that the node has such a thing.
+ * [listen NAME] sections become elements of the conf's listeners, [user NAME] sections its users, [destination PATTERN]
+ * sections its policies; [cluster] and [admin] say by being there that the node has such a thing.
  */
 #include "conf_sections.h"
 
@@ -115,6 +115,30 @@ void user_end(struct conf_reader *reader, void *target) {
     if (user->password && is_new && !users_add(users, bytes_of(user->name), bytes_of(user->password), &why))
         conf_fault(reader, conf_key_line(reader, "password"), "password can't be used, expected %s", why);
     free(user->password);
+}
+
+void *destination_begin(struct conf_reader *reader, const char *name) {
+    struct policy *policy = policies_add(&reader->conf->policies, name);
+    if (!policy)
+        return NULL;
+    policy->line = reader->line;
+    return policy;
+}
+
+/* The table has one default for a key: under /app/ some are others. */
+static void set_defaults_of_app(struct conf_reader *reader, struct policy *policy) {
+    static const struct policies none;
+    if (conf_key_line(reader, "max-age") == 0)
+        policy->queue.max_age_ms = policies_find(&none, bytes_of(policy->pattern))->queue.max_age_ms;
+}
+
+void destination_end(struct conf_reader *reader, void *target) {
+    struct policy *policy = target;
+    unsigned line = conf_key_line(reader, "app-consumers");
+    if (policy_is_of_app(bytes_of(policy->pattern)))
+        set_defaults_of_app(reader, policy);
+    else if (line > 0)
+        conf_fault(reader, line, "app-consumers with a pattern that is not under /app/, expected it there only");
 }
 
 void *cluster_begin(struct conf_reader *reader, const char *name) {

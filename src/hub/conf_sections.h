@@ -26,6 +26,9 @@ bool user_name_fits(const char *name);
 void *user_begin(struct conf_reader *reader, const char *name);
 void user_end(struct conf_reader *reader, void *target);
 
+void *destination_begin(struct conf_reader *reader, const char *name);
+void destination_end(struct conf_reader *reader, void *target);
+
 void *cluster_begin(struct conf_reader *reader, const char *name);
 void cluster_end(struct conf_reader *reader, void *target);
 

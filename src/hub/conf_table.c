@@ -13,8 +13,10 @@
 #define KIB    ((uint64_t)1 << 10)
 #define MIB    ((uint64_t)1 << 20)
 #define GIB    ((uint64_t)1 << 30)
+#define TIB    ((uint64_t)1 << 40)
 #define SECOND ((uint64_t)1000)
 #define HOUR   (3600 * SECOND)
+#define YEAR   (8760 * HOUR)
 
 #define CHOICE(list)      .type = &conf_choice, .words = (list)
 #define NUMBER(from, to)  .type = &conf_number, .least = (from), .most = (to)
@@ -34,6 +36,8 @@
 #define LISTENER(member)        IN(struct listener_conf, member)
 #define LISTENER_LIST(list, of) IN(struct listener_conf, list), .count_offset = offsetof(struct listener_conf, of)
 #define USER(member)            IN(struct user_section, member)
+#define POLICY(member)          IN(struct policy, member)
+#define POLICY_LIST(list, of)   IN(struct policy, list), .count_offset = offsetof(struct policy, of)
 #define CLUSTER(member)         IN(struct cluster_settings, member)
 #define ADMIN(member)           IN(struct admin_settings, member)
 
@@ -45,6 +49,8 @@ static const char *const log_levels[] = {
 static const char *const protocols[] = {[LISTENER_WS] = "ws", [LISTENER_STOMP] = "stomp", NULL};
 static const char *const proxy_protocols[] = {
     [PROXY_NONE] = "none", [PROXY_V1] = "v1", [PROXY_V2] = "v2", [PROXY_ANY] = "any", NULL};
+static const char *const when_full[] = {
+    [WHEN_FULL_REFUSE] = "refuse", [WHEN_FULL_DROP] = "drop-oldest", [WHEN_FULL_DEAD_LETTER] = "dead-letter", NULL};
 
 /* clang-format off */
 static const struct conf_key server_keys[] = {
@@ -110,6 +116,8 @@ static const struct conf_key limits_keys[] = {
      NUMBER(1, 1000000), DEFAULT("1000"), RELOADED, CONF(limits.transaction_frames)},
     {"transaction-size", "Bytes that all open transactions of a session hold.",
      SIZE(KIB, GIB), DEFAULT("4m"), RELOADED, CONF(limits.transaction_size)},
+    {"prefetch", "Messages of a queue that a subscription may have unacknowledged: the most that its prefetch-count can ask for.",
+     NUMBER(1, 100000), DEFAULT("1000"), RELOADED, CONF(limits.prefetch)},
     {"outbox-size", "Bytes that may wait for a client; when more would, it is too slow and is cut off.",
      SIZE(KIB, GIB), DEFAULT("1m"), RELOADED, CONF(limits.outbox_size)},
     {"connect-time", "From the accepted socket to CONNECTED.",
@@ -118,6 +126,10 @@ static const struct conf_key limits_keys[] = {
      TIME(100, HOUR), DEFAULT("60s"), RELOADED, CONF(limits.frame_time_ms)},
     {"pause-time", "How long a publisher may be held back when it is faster than the server.",
      TIME(100, HOUR), DEFAULT("30s"), RELOADED, CONF(limits.pause_time_ms)},
+    {"durable-subscriptions", "Durable subscriptions of topics that one user may have, over all sessions.",
+     NUMBER(0, 100000), DEFAULT("16"), RELOADED, CONF(durable_subscriptions)},
+    {"queue-memory", "Without [cluster]: bytes of all messages in queues; a SEND that would need more is refused.",
+     SIZE(MIB, TIB), DEFAULT("256m"), CONF(queue_memory)},
 };
 
 static const struct conf_key auth_keys[] = {
@@ -128,6 +140,25 @@ static const struct conf_key auth_keys[] = {
 static const struct conf_key user_keys[] = {
     {"password", "What the client must send as its passcode.",
      .type = &conf_password, REQUIRED("plain:guest"), RELOADED, USER(password)},
+};
+
+static const struct conf_key destination_keys[] = {
+    {"max-messages", "Messages that a queue holds, those that consumers have included; 0: any number.",
+     NUMBER(0, 1000000000), DEFAULT("100000"), RELOADED, POLICY(queue.max_messages)},
+    {"max-bytes", "Bytes of the messages that a queue holds; 0: any number.",
+     SIZE(0, TIB), DEFAULT("64m"), RELOADED, POLICY(queue.max_bytes)},
+    {"max-age", "A message that has waited for that long is dropped; 0: never; without it under /app/: 1m.",
+     TIME(0, YEAR), DEFAULT("0"), RELOADED, POLICY(queue.max_age_ms)},
+    {"when-full", "A SEND to a full queue is refused, or the oldest message makes room: it is dropped, or goes to dead-letter.",
+     CHOICE(when_full), DEFAULT("refuse"), RELOADED, POLICY(queue.when_full)},
+    {"max-deliveries", "A message that was delivered that often, and returned each time, goes to dead-letter; 0: never.",
+     NUMBER(0, 1000000), DEFAULT("10"), RELOADED, POLICY(queue.max_deliveries)},
+    {"idle-expiry", "A queue without messages and consumers goes after that long.",
+     TIME(10 * SECOND, YEAR), DEFAULT("5m"), RELOADED, POLICY(queue.idle_expiry_ms)},
+    {"dead-letter", "Where dead messages go; without it: /queue/NAME.dead from /queue/NAME, /queue/app.dead from /app/.",
+     .type = &conf_queue, OPTIONAL("/queue/dead"), RELOADED, POLICY(queue.dead_letter)},
+    {"app-consumers", "Only under /app/: the users who may subscribe to the pattern and so get what is sent there; without it: none.",
+     .type = &conf_users, OPTIONAL("orders-app"), RELOADED, POLICY_LIST(app_consumers, app_consumer_count)},
 };
 
 static const struct conf_key cluster_keys[] = {
@@ -155,14 +186,18 @@ static const struct conf_key admin_keys[] = {
 const struct conf_section conf_sections[] = {
     {"server", "The node.", KEYS(server_keys)},
     {"listen", "A place to listen at, under a name for the log. There may be any number of these sections.",
-     KEYS(listen_keys), .example = "web", .name_form = CONF_NAME_FORM, .name_fits = conf_is_name,
+     KEYS(listen_keys), .example = "web", .name_form = "a name of " CONF_NAME_FORM, .name_fits = conf_is_name,
      .begin = listen_begin, .end = listen_end},
     {"limits", "What a client may use up. Over a limit: an ERROR that names it, and the connection is closed.",
      KEYS(limits_keys)},
     {"auth", "Who may log in.", KEYS(auth_keys)},
     {"user", "A user. There may be any number of these sections.",
-     KEYS(user_keys), .example = "guest", .shown_off = true, .name_form = USER_NAME_FORM, .name_fits = user_name_fits,
-     .begin = user_begin, .end = user_end},
+     KEYS(user_keys), .example = "guest", .shown_off = true, .name_form = "a name of " USER_NAME_FORM,
+     .name_fits = user_name_fits, .begin = user_begin, .end = user_end},
+    {"destination", "What holds for destinations: of these sections, in their order, the first whose pattern matches; else the defaults.",
+     KEYS(destination_keys), .example = "/queue/orders.**", .name_word = "PATTERN", .shown_off = true,
+     .name_form = POLICY_PATTERN_FORM, .name_fits = policy_pattern_fits,
+     .begin = destination_begin, .end = destination_end},
     {"cluster", "The Redis that this node shares with others; without this section it is on its own.",
      KEYS(cluster_keys), .shown_off = true, .begin = cluster_begin, .end = cluster_end},
     {"admin", "A port for operators, with HTTP: metrics, health and an API; without this section there is none.",

@@ -48,6 +48,7 @@ struct conf_section {
     size_t key_count;
     const char *example;                 /* a name for the reference file; NULL: the section has no name of its own */
     bool shown_off;                      /* the reference file shows it commented out */
+    const char *name_word;               /* what faults call its name; NULL: NAME */
     const char *name_form;               /* which names it takes */
     bool (*name_fits)(const char *name); /* with name_form */
     /* A section begins. Returns the struct that its keys fill, or NULL when out of memory. No hook: struct conf. */

@@ -9,8 +9,11 @@
 #include <unistd.h>
 
 #include "address.h"
+#include "conf_sections.h"
 #include "conf_values.h"
 #include "stompd/base/network.h"
+#include "stompd/route/destination.h"
+#include "stompd/route/queue_name.h"
 #include "stompd/store/redis_address.h"
 
 #define DIGITS       "0123456789"
@@ -156,6 +159,23 @@ static enum conf_set set_redis(const struct conf_key *key, const char *value, vo
     return CONF_SET;
 }
 
+/* The name, and a NUL behind it. */
+static bool build_queue_name(struct bytes destination, struct buffer *name) {
+    return queue_name_of_destination(name, destination) && buffer_append(name, "", 1);
+}
+
+static enum conf_set set_queue(const struct conf_key *key, const char *value, void *target) {
+    struct destination destination;
+    struct fault fault = {.kind = FAULT_NONE};
+    struct buffer name = {0};
+    if (!destination_of_send(bytes_of(value), &destination, &fault) || destination.kind != DESTINATION_QUEUE)
+        return CONF_UNFIT;
+    bool built = build_queue_name(destination.whole, &name);
+    enum conf_set result = built ? set_text(key, name.data, target) : CONF_NO_MEMORY;
+    buffer_free(&name);
+    return result;
+}
+
 /* Lists */
 
 void conf_list_free(char **list, size_t count) {
@@ -217,6 +237,10 @@ static enum conf_set set_origins(const struct conf_key *key, const char *value, 
     return set_list(key, value, target, is_origin);
 }
 
+static enum conf_set set_users(const struct conf_key *key, const char *value, void *target) {
+    return set_list(key, value, target, user_name_fits);
+}
+
 static bool is_network(const char *word) {
     struct network network;
     return network_parse(word, &network);
@@ -254,6 +278,10 @@ const struct conf_type conf_redis = {
     .set = set_redis, .value = &conf_value_redis, .form = REDIS_ADDRESS_FORM, .secret = true};
 const struct conf_type conf_prefix = {
     .set = set_prefix, .value = &conf_value_text, .form = "1 to 64 printable ASCII characters without blanks"};
+const struct conf_type conf_queue = {
+    .set = set_queue, .value = &conf_value_queue, .form = "a destination under /queue/"};
+const struct conf_type conf_users = {
+    .set = set_users, .value = &conf_value_list, .form = "users' names, separated by spaces"};
 const struct conf_type conf_origins = {.set = set_origins,
                                        .value = &conf_value_list,
                                        .form = "* or scheme://host[:port] without a path, separated by spaces"};

@@ -34,6 +34,8 @@ extern const struct conf_type conf_password; /* any text: users_add() knows what
 extern const struct conf_type conf_paths;    /* char ** and a count: words that begin with / */
 extern const struct conf_type conf_redis;    /* struct redis_address *: what redis_address_parse() reads */
 extern const struct conf_type conf_prefix;   /* char *: printable, without blanks */
+extern const struct conf_type conf_queue;    /* const char *: the name (route/queue_name.h) of a /queue/ destination */
+extern const struct conf_type conf_users;    /* char ** and a count: names of users */
 extern const struct conf_type conf_origins;  /* char ** and a count: scheme://host[:port], null, or * */
 extern const struct conf_type conf_networks; /* char ** and a count: what network_parse() reads */
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "conf_types.h"
+#include "stompd/route/queue_name.h"
 #include "stompd/store/redis_address.h"
 
 static const void *member_of(const struct conf_key *key, const void *of) {
@@ -70,6 +71,15 @@ static bool copy_text(const struct conf_key *key, const void *from, void *to) {
 static void write_text(const struct conf_key *key, const void *of, char *to, size_t size) {
     const char *text = text_of(key, of);
     snprintf(to, size, "%s", text ? text : "");
+}
+
+/* A queue's name is shown as its destination. */
+static void write_queue(const struct conf_key *key, const void *of, char *to, size_t size) {
+    const char *name = text_of(key, of);
+    struct buffer shown = {0};
+    bool complete = name && queue_name_show(&shown, bytes_of(name));
+    snprintf(to, size, "%.*s", complete ? (int)shown.len : 0, shown.data ? shown.data : "");
+    buffer_free(&shown);
 }
 
 /* Lists */
@@ -174,6 +184,7 @@ const struct conf_value conf_value_choice = {same_plain, copy_plain, write_choic
 const struct conf_value conf_value_quantity = {same_plain, copy_plain, write_quantity};
 const struct conf_value conf_value_text = {same_text, copy_text, write_text};
 const struct conf_value conf_value_list = {same_list, copy_list, write_list};
+const struct conf_value conf_value_queue = {same_text, copy_text, write_queue};
 const struct conf_value conf_value_redis = {same_redis, copy_redis, write_redis};
 
 bool conf_key_same(const struct conf_key *key, const void *a, const void *b) {

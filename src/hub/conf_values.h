@@ -21,6 +21,7 @@ extern const struct conf_value conf_value_choice;   /* an enum, by the key's wor
 extern const struct conf_value conf_value_quantity; /* an unsigned integer of 32 or 64 bits, by the type's units */
 extern const struct conf_value conf_value_text;     /* char *, NULL for none */
 extern const struct conf_value conf_value_list;     /* char ** and a count */
+extern const struct conf_value conf_value_queue;    /* const char *, a queue's name, NULL for none */
 extern const struct conf_value conf_value_redis;    /* struct redis_address *, NULL for none */
 
 bool conf_key_same(const struct conf_key *key, const void *a, const void *b);

@@ -74,6 +74,7 @@ static struct conf_settings *conf_settings_new(const struct conf *conf, struct c
     whole->settings = (struct settings){.refs = 1,
                                         .free = conf_settings_free,
                                         .limits = &conf->limits,
+                                        .policies = &conf->policies,
                                         .users = &conf->users,
                                         .authenticator = authenticator_new(&conf->users),
                                         .listeners = conf->listeners,

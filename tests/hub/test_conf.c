@@ -147,10 +147,14 @@ static void test_defaults_of_the_server_and_its_limits(void **state) {
     assert_int_equal(limits->transactions, 16);
     assert_int_equal(limits->transaction_frames, 1000);
     assert_int_equal(limits->transaction_size, 4 << 20);
+    assert_int_equal(limits->prefetch, 1000);
     assert_int_equal(limits->outbox_size, 1 << 20);
     assert_int_equal(limits->connect_time_ms, 10000);
     assert_int_equal(limits->frame_time_ms, 60000);
     assert_int_equal(limits->pause_time_ms, 30000);
+    assert_int_equal(conf->durable_subscriptions, 16);
+    assert_int_equal(conf->queue_memory, 256 << 20);
+    assert_int_equal(conf->policies.count, 0);
     assert_false(conf->users.anonymous);
     assert_int_equal(conf->users.by_name.count, 0);
 }
@@ -181,7 +185,8 @@ static void test_every_key_of_the_server_and_its_limits(void **state) {
         "heart-beat-send = 4s\nheart-beat-receive = 0\n"
         "[limits]\nconnections = 5\nframe-size = 6k\nbody-size = 7k\nframe-size-before-login = 8k\nheaders = 19\n"
         "header-size = 1000\nsubscriptions = 11\ntransactions = 12\ntransaction-frames = 13\ntransaction-size = 14k\n"
-        "outbox-size = 15k\nconnect-time = 16s\nframe-time = 17s\npause-time = 18s\n[auth]\nanonymous = yes\n" LISTEN);
+        "outbox-size = 15k\nconnect-time = 16s\nframe-time = 17s\npause-time = 18s\n"
+        "prefetch = 19\nqueue-memory = 20m\ndurable-subscriptions = 21\n[auth]\nanonymous = yes\n" LISTEN);
     const struct session_limits *limits = &conf->limits;
     assert_string_equal(conf->node, "n-1");
     assert_int_equal(conf->workers, 3);
@@ -205,6 +210,9 @@ static void test_every_key_of_the_server_and_its_limits(void **state) {
     assert_int_equal(limits->connect_time_ms, 16000);
     assert_int_equal(limits->frame_time_ms, 17000);
     assert_int_equal(limits->pause_time_ms, 18000);
+    assert_int_equal(limits->prefetch, 19);
+    assert_int_equal(conf->queue_memory, 20 << 20);
+    assert_int_equal(conf->durable_subscriptions, 21);
     assert_true(conf->users.anonymous);
 }
 
@@ -606,7 +614,8 @@ static void test_lines_of_no_known_form(void **state) {
 static void test_keys_of_a_section_that_is_no_section_are_passed_over(void **state) {
     assert_string_equal(faults_of(*state, LISTEN "[sever]\nworkers = 0\n[server\nworkers = 0\n"), AT
                         "3: unknown section [sever], expected [server], [listen NAME], [limits], [auth], [user NAME], "
-                        "[cluster] or [admin]\n" AT "5: a section without ] at its end, expected [section]\n");
+                        "[destination PATTERN], [cluster] or [admin]\n" AT
+                        "5: a section without ] at its end, expected [section]\n");
 }
 
 static void test_a_key_before_the_first_section(void **state) {
@@ -659,7 +668,7 @@ static void test_names_of_sections(void **state) {
         "3: [listen] has no name, expected [listen NAME]\n" AT
         "5: [listen a/b], expected a name of 1 to 64 letters, digits, '.', '_' or '-'\n" AT
         "6: bind = x, expected " BIND_FORM "\n" AT "7: unknown section [], expected [server], [listen NAME], [limits], "
-        "[auth], [user NAME], [cluster] or [admin]\n");
+        "[auth], [user NAME], [destination PATTERN], [cluster] or [admin]\n");
 }
 
 static void test_a_section_is_given_once(void **state) {
@@ -753,16 +762,21 @@ static void test_the_reference_file_is_right_as_it_is(void **state) {
     const struct conf *conf = conf_of(fixture, fixture->reference);
     assert_int_equal(conf->listener_count, 1);
     assert_int_equal(conf->users.by_name.count, 0);
+    assert_int_equal(conf->policies.count, 0);
 }
 
-/* Takes away the # in front of keys and sections; those that name files stay comments. */
+/*
+ * Takes away the # in front of keys and sections. Those that name files stay comments, and so does the one that is not
+ * for a pattern such as the one shown.
+ */
 static void uncomment(char *text) {
     for (char *line = text; line; line = strchr(line, '\n')) {
         line += *line == '\n';
         bool is_prose = line[0] != '#' || strchr(" \n", line[1]);
         bool names_file = strncmp(line, "#files", 6) == 0 || strncmp(line, "#tls-", 5) == 0 ||
                           strncmp(line, "#password-file", 14) == 0 || strncmp(line, "#token-file", 11) == 0;
-        if (!is_prose && !names_file)
+        bool is_for_app = strncmp(line, "#app-", 5) == 0;
+        if (!is_prose && !names_file && !is_for_app)
             line[0] = ' ';
     }
 }
@@ -777,6 +791,7 @@ static void test_what_the_reference_file_shows_can_be_set(void **state) {
     assert_string_equal(conf->listeners[0].origins[0], "https://app.example");
     assert_int_equal(conf->limits.pause_time_ms, 30000);
     assert_int_equal(conf->users.by_name.count, 1);
+    assert_int_equal(conf->policies.count, 1);
     assert_non_null(conf->cluster.redis);
     assert_string_equal(conf->admin.bind, "127.0.0.1:9090");
     free(text);

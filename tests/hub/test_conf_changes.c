@@ -67,7 +67,9 @@ static const struct conf *next_of(void **state) {
 static void test_the_same_file_changes_nothing(void **state) {
     static const char all[] = LISTEN "path = /a /b\norigins = *\nfiles = /\ndeflate = yes\n"
                                      "[cluster]\nredis = redis://me:pw@localhost:1/2\nregistry-prefix = x\n"
-                                     "[admin]\nbind = 127.0.0.1:1\n[user a]\npassword = plain:a\n";
+                                     "[admin]\nbind = 127.0.0.1:1\n[user a]\npassword = plain:a\n"
+                                     "[destination /queue/x]\ndead-letter = /queue/y\nmax-age = 1h\n"
+                                     "[destination /app/**]\napp-consumers = a b\n";
     assert_string_equal(told_of(state, all, all), "");
     assert_string_equal(next_of(state)->cluster.redis->password, "pw");
     assert_string_equal(next_of(state)->listeners[0].paths[1], "/b");
@@ -76,11 +78,14 @@ static void test_the_same_file_changes_nothing(void **state) {
 static void test_what_may_change_does(void **state) {
     assert_string_equal(told_of(state, LISTEN "files = /\n",
                                 LISTEN "path = /b /c\norigins = *\n[server]\nlog-level = debug\nping-time = 90s\n"
-                                       "[limits]\nframe-size = 3m\nsubscriptions = 7\n[auth]\nanonymous = yes\n"),
+                                       "[limits]\nframe-size = 3m\nsubscriptions = 7\nprefetch = 8\n"
+                                       "durable-subscriptions = 9\n[auth]\nanonymous = yes\n"),
                         "[server] log-level is debug now, was info\n"
                         "[server] ping-time is 90s now, was 30s\n"
                         "[limits] frame-size is 3m now, was 2m\n"
                         "[limits] subscriptions is 7 now, was 1000\n"
+                        "[limits] prefetch is 8 now, was 1000\n"
+                        "[limits] durable-subscriptions is 9 now, was 16\n"
                         "[auth] anonymous is yes now, was no\n"
                         "[listen web] path is /b /c now, was /ws\n"
                         "[listen web] origins is * now, was unset\n"
@@ -93,11 +98,13 @@ static void test_what_may_change_does(void **state) {
 
 static void test_what_needs_a_restart_stays(void **state) {
     assert_string_equal(
-        told_of(state, "[server]\nnode = a\nworkers = 4\n" LISTEN "[cluster]\nredis = redis://me:pw@localhost:1/2\n",
-                "[server]\nnode = b\nworkers = 5\n[listen web]\nbind = [::1]:1\npath = /b\n"
-                "[cluster]\nredis = unix:/x\nprefix = p\nregistry-prefix = r\nnode-timeout = 1m\nbuffer = 1m\n"),
+        told_of(
+            state, "[server]\nnode = a\nworkers = 4\n" LISTEN "[cluster]\nredis = redis://me:pw@localhost:1/2\n",
+            "[server]\nnode = b\nworkers = 5\n[limits]\nqueue-memory = 1m\n[listen web]\nbind = [::1]:1\npath = /b\n"
+            "[cluster]\nredis = unix:/x\nprefix = p\nregistry-prefix = r\nnode-timeout = 1m\nbuffer = 1m\n"),
         "[server] node" STAYS "a\n"
         "[server] workers" STAYS "4\n"
+        "[limits] queue-memory" STAYS "256m\n"
         "[listen web] bind" STAYS "127.0.0.1:8080\n"
         "[listen web] path is /b now, was /ws\n"
         "[cluster] redis" STAYS "localhost:1/2\n"
@@ -107,6 +114,7 @@ static void test_what_needs_a_restart_stays(void **state) {
         "[cluster] buffer" STAYS "16m\n");
     assert_string_equal(next_of(state)->node, "a");
     assert_int_equal(next_of(state)->workers, 4);
+    assert_int_equal(next_of(state)->queue_memory, 256 << 20);
     assert_string_equal(next_of(state)->listeners[0].bind, "127.0.0.1:8080");
     const struct cluster_settings *cluster = &next_of(state)->cluster;
     assert_string_equal(cluster->redis->password, "pw");
@@ -183,6 +191,47 @@ static void test_passwords_of_redis_are_not_told(void **state) {
     assert_string_equal(next_of(state)->cluster.redis->password, "secret");
 }
 
+static void test_destinations_change(void **state) {
+    assert_string_equal(
+        told_of(state, LISTEN "[destination /queue/x]\nmax-age = 1h\ndead-letter = /queue/y\n[destination /app/**]\n",
+                LISTEN "[destination /queue/x]\nmax-messages = 5\nwhen-full = drop-oldest\nmax-bytes = 1m\n"
+                       "max-deliveries = 0\nidle-expiry = 1m\n[destination /app/**]\napp-consumers = a b\n"),
+        "[destination /queue/x] max-messages is 5 now, was 100000\n"
+        "[destination /queue/x] max-bytes is 1m now, was 64m\n"
+        "[destination /queue/x] max-age is 0 now, was 1h\n"
+        "[destination /queue/x] when-full is drop-oldest now, was refuse\n"
+        "[destination /queue/x] max-deliveries is 0 now, was 10\n"
+        "[destination /queue/x] idle-expiry is 1m now, was 5m\n"
+        "[destination /queue/x] dead-letter is unset now, was /queue/y\n"
+        "[destination /app/**] app-consumers is a b now, was unset\n");
+    const struct policy *policy = policies_find(&next_of(state)->policies, BYTES("/queue/x"));
+    assert_int_equal(policy->queue.max_messages, 5);
+    assert_null(policy->queue.dead_letter);
+    assert_true(policy_admits_consumer(policies_find(&next_of(state)->policies, BYTES("/app/z")), "b"));
+}
+
+static void test_destinations_come_and_go(void **state) {
+    assert_string_equal(told_of(state, LISTEN "[destination /queue/a]\nmax-age = 1h\n[destination /queue/b]\n",
+                                LISTEN "[destination /queue/c.**]\n[destination /queue/b]\n"),
+                        "[destination /queue/a] is gone\n"
+                        "[destination /queue/c.**] is new\n");
+    const struct policies *policies = &next_of(state)->policies;
+    assert_int_equal(policies->count, 2);
+    assert_int_equal(policies_find(policies, BYTES("/queue/a"))->queue.max_age_ms, 0);
+    assert_string_equal(policies_find(policies, BYTES("/queue/c"))->pattern, "/queue/c.**");
+}
+
+static void test_another_order_of_destinations_is_told(void **state) {
+    assert_string_equal(told_of(state,
+                                LISTEN "[destination /queue/a]\n[destination /queue/b]\n[destination /queue/x]\n"
+                                       "[destination /queue/c]\n",
+                                LISTEN "[destination /queue/a]\n[destination /queue/c]\n[destination /queue/y]\n"
+                                       "[destination /queue/b]\n"),
+                        "[destination /queue/x] is gone\n"
+                        "[destination /queue/y] is new\n"
+                        "[destination]: the sections are in another order now\n");
+}
+
 /* A new kind of value must know how it is compared, copied and shown. */
 static void test_every_kind_of_value_can_be_compared_copied_and_shown(void **state) {
     (void)state;
@@ -206,6 +255,9 @@ int main(void) {
         TEST(test_files_of_tls_change_but_whether_there_is_tls_does_not),
         TEST(test_users_are_counted_and_their_passwords_not_told),
         TEST(test_passwords_of_redis_are_not_told),
+        TEST(test_destinations_change),
+        TEST(test_destinations_come_and_go),
+        TEST(test_another_order_of_destinations_is_told),
         TEST(test_every_kind_of_value_can_be_compared_copied_and_shown),
     };
     hash_seed();

@@ -12,12 +12,14 @@
 #include "stompd/auth/authenticator.h"
 #include "stompd/edge/certificate.h"
 #include "stompd/edge/listener_conf.h"
+#include "stompd/route/policy.h"
 #include "stompd/session/limits.h"
 
 struct settings {
     _Atomic unsigned refs;
     void (*free)(struct settings *settings); /* with the last reference; any thread */
     const struct session_limits *limits;
+    const struct policies *policies;
     const struct users *users;
     struct authenticator *authenticator;   /* of these users */
     const struct listener_conf *listeners; /* as many as at the start, in the same order */

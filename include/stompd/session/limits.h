@@ -17,6 +17,7 @@ struct session_limits {
     uint32_t transactions;                   /* open at a time */
     uint32_t transaction_frames;             /* in one transaction */
     uint64_t transaction_size;               /* bytes held by all open transactions of a session */
+    uint32_t prefetch;                       /* the most that a subscription's prefetch-count can be; 1 or more */
     uint64_t outbox_size;                    /* bytes waiting for one session's socket; one message always fits */
     uint32_t connect_time_ms;                /* from the accepted socket to CONNECTED */
     uint32_t frame_time_ms;                  /* from a frame's first byte to its last */
