@@ -7,6 +7,7 @@
 
 #include "http.h"
 #include "stompd/base/log.h"
+#include "stompd/edge/queue_mail.h"
 
 /* How many of the largest frames may be kept for a session that takes no input. */
 #define STASH_FRAMES 2
@@ -357,8 +358,32 @@ static void on_unsubscribe(struct session *session, struct subscription *subscri
     router_unsubscribe(&connection_of(session)->worker->router, subscription);
 }
 
-static bool on_publish(struct session *session, struct message *message) {
-    return router_publish(&connection_of(session)->worker->router, message);
+static struct worker *worker_of(struct session_env *env) {
+    return CONTAINER_OF(env, struct worker, env);
+}
+
+static bool on_publish(struct session_env *env, struct message *message) {
+    return router_publish(&worker_of(env)->router, message);
+}
+
+static bool on_consume(struct session_env *env, const struct consumer *consumer, struct bytes topic) {
+    return queue_mail_consume(&worker_of(env)->to_hub, env->owner, consumer, topic);
+}
+
+static bool on_forget(struct session_env *env, struct bytes queue) {
+    return queue_mail_forget(&worker_of(env)->to_hub, env->owner, queue);
+}
+
+static void on_unconsume(struct session_env *env, uint64_t consumer) {
+    queue_mail_unconsume(&worker_of(env)->to_hub, env->owner, consumer);
+}
+
+static void on_written(struct session_env *env, uint64_t consumer, uint64_t bytes) {
+    queue_mail_written(&worker_of(env)->to_hub, env->owner, consumer, bytes);
+}
+
+static bool on_submit(struct session_env *env, struct change *change) {
+    return queue_mail_submit(&worker_of(env)->to_hub, env->owner, change);
 }
 
 const struct session_ops connection_ops = {
@@ -371,4 +396,9 @@ const struct session_ops connection_ops = {
     .subscribe = on_subscribe,
     .unsubscribe = on_unsubscribe,
     .publish = on_publish,
+    .consume = on_consume,
+    .forget = on_forget,
+    .unconsume = on_unconsume,
+    .written = on_written,
+    .submit = on_submit,
 };

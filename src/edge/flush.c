@@ -72,7 +72,7 @@ static bool fill_scratch(struct connection *connection) {
             return false;
         scratch->len = (size_t)(lay_out(connection, entry, scratch->data + scratch->len) - scratch->data);
         messages += entry->subscription != NULL;
-        outbox_pop(outbox);
+        session_pop(connection->session);
     }
     counter_add(&connection->worker->counters.written, messages);
     return true;
@@ -105,6 +105,8 @@ static bool write_some(struct connection *connection) {
     if (!write_raw(connection, scratch->data, scratch->len))
         return false;
     session_wrote(connection->session, connection->worker->now_ms);
+    if (!is_choked(connection))
+        session_flushed(connection->session);
     return true;
 }
 
@@ -254,6 +256,7 @@ void connection_flush(struct connection *connection) {
 void connection_writable(struct connection *connection) {
     if (!connection->session || connection->phase == CONNECTION_CLOSED || is_choked(connection))
         return;
+    session_flushed(connection->session);
     if (connection->phase == CONNECTION_OPEN && connection->held && has_input(connection)) {
         connection_hold(connection, false); /* until this is called again, after one read */
         lws_callback_on_writable(connection->wsi);

@@ -14,6 +14,12 @@ void mail_discard_all(struct mail *mail) {
         case MAIL_PUBLISH:
             message_unref(((struct mail_publish *)mail)->message);
             break;
+        case MAIL_CHANGE:
+            change_free(((struct mail_change *)mail)->change);
+            break;
+        case MAIL_DELIVERY:
+            message_unref(((struct mail_delivery *)mail)->message);
+            break;
         case MAIL_SETTINGS:
             settings_unref(((struct mail_settings *)mail)->settings);
             break;

@@ -52,9 +52,9 @@ static unsigned peer_count(const struct router *router) {
 }
 
 bool router_init(struct router *router, struct session_env *env, unsigned index, unsigned count,
-                 struct mailbox *const *mailboxes, struct mailbox *hub) {
-    *router = (struct router){.env = env, .index = index, .count = count, .hub = hub ? 1 : 0};
-    env->away = hub != NULL;
+                 struct mailbox *const *mailboxes, struct mailbox *hub, bool cluster) {
+    *router = (struct router){.env = env, .index = index, .count = count, .hub = hub ? 1 : 0, .cluster = cluster};
+    env->away = cluster;
     router->peers = calloc(count + 1, sizeof *router->peers);
     router->topics = trie_new();
     router->users = trie_new();
@@ -65,7 +65,7 @@ bool router_init(struct router *router, struct session_env *env, unsigned index,
         for (int kind = INTEREST_EXACT; kind <= INTEREST_USER; kind++)
             map_init(&router->peers[n].interests[kind], peer_interest_key);
     }
-    interests_init(&router->interests, count - 1, hub != NULL);
+    interests_init(&router->interests, count - 1, cluster);
     return true;
 }
 
@@ -115,9 +115,9 @@ static struct bytes mail_key(const struct mail_interest *mail) {
     return (struct bytes){mail->key, mail->key_len};
 }
 
-/* The same mail to every peer. False when memory ran out before all had it. */
+/* The same mail to all who publish here. False when memory ran out before all had it. */
 static bool tell_peers(struct router *router, enum mail_type type, const struct interest *interest) {
-    for (unsigned n = 0; n < peer_count(router); n++) {
+    for (unsigned n = 0; n < router->count + router->cluster; n++) {
         if (n == router->index)
             continue;
         struct mail_interest *mail = interest_mail(router, type, interest->kind, interest_key(interest), interest->id);
@@ -151,7 +151,7 @@ void router_post(struct router *router) {
 /* ---- subscriptions and interest ---- */
 
 static enum interest_kind interest_kind_of(const struct destination *destination) {
-    if (destination->kind == DESTINATION_USER)
+    if (destination->kind == DESTINATION_USER || destination->kind == DESTINATION_TEMP_QUEUE)
         return INTEREST_USER;
     return destination->pattern ? INTEREST_PATTERN : INTEREST_EXACT;
 }
@@ -163,13 +163,16 @@ static bool add_to_trie(struct router *router, enum interest_kind kind, struct b
     return trie_add_exact(trie_of(router, kind), key, subscriber);
 }
 
-/* What the subscription is matched by: its destination, or for /user/… the key of its user. False: out of memory. */
+/*
+ * What the subscription is matched by: its destination; for /user/… the key of its user, for a reply address that of its
+ * session. False: out of memory.
+ */
 static bool routing_key(struct router *router, const struct session *session, const struct destination *destination,
                         struct bytes *key) {
     *key = destination->whole;
-    if (destination->kind != DESTINATION_USER)
+    if (interest_kind_of(destination) != INTEREST_USER)
         return true;
-    bool anonymous = session->user == NULL;
+    bool anonymous = session->user == NULL || destination->kind == DESTINATION_TEMP_QUEUE;
     struct bytes who = bytes_of(anonymous ? session->id : session->user);
     if (!destination_user_key_build(&router->env->key, anonymous, who, destination->rest))
         return false;
@@ -277,9 +280,20 @@ static void on_confirm(struct router *router, const struct mail_interest *mail) 
 
 /* ---- publishing ---- */
 
-static void deliver(struct subscriber *subscriber, struct message *message, uint64_t *peers) {
+/* Who besides this worker's sessions wants a message. */
+struct reach {
+    uint64_t workers; /* a bit each */
+    bool hub;
+};
+
+static void deliver(struct router *router, struct subscriber *subscriber, struct message *message,
+                    struct reach *reach) {
     if (subscriber->kind == SUBSCRIBER_PEER) {
-        *peers |= UINT64_C(1) << CONTAINER_OF(subscriber, struct peer_interest, subscriber)->peer;
+        unsigned peer = CONTAINER_OF(subscriber, struct peer_interest, subscriber)->peer;
+        if (peer == router->count)
+            reach->hub = true;
+        else
+            reach->workers |= UINT64_C(1) << peer;
         return;
     }
     struct subscription *subscription = CONTAINER_OF(subscriber, struct subscription, subscriber);
@@ -288,16 +302,16 @@ static void deliver(struct subscriber *subscriber, struct message *message, uint
         session_deliver(subscription, message);
 }
 
-/* Delivers to this worker's sessions; *peers gets a bit for each other worker that wants it. False: out of memory. */
-static bool deliver_here(struct router *router, struct message *message, uint64_t *peers) {
+/* Delivers to this worker's sessions. In a cluster the hub wants all. False: out of memory. */
+static bool deliver_here(struct router *router, struct message *message, struct reach *reach) {
     struct match match;
-    *peers = 0;
+    *reach = (struct reach){.hub = router->cluster};
     if (!trie_match(message->route == ROUTE_USER ? router->users : router->topics, message_key(message), &match))
         return false;
     for (size_t n = 0; n < match.exact_count; n++)
-        deliver(match.exact[n], message, peers);
+        deliver(router, match.exact[n], message, reach);
     for (size_t n = 0; n < match.pattern_count; n++)
-        deliver(match.patterns[n], message, peers);
+        deliver(router, match.patterns[n], message, reach);
     return true;
 }
 
@@ -312,14 +326,14 @@ static bool publish_to_peer(struct router *router, struct peer *peer, struct mes
 }
 
 bool router_publish(struct router *router, struct message *message) {
-    uint64_t peers;
-    if (!deliver_here(router, message, &peers))
+    struct reach reach;
+    if (!deliver_here(router, message, &reach))
         return false;
     bool all = true;
-    for (unsigned n = 0; peers != 0; n++, peers >>= 1)
-        if ((peers & 1) != 0 && !publish_to_peer(router, &router->peers[n], message))
+    for (unsigned n = 0; reach.workers != 0; n++, reach.workers >>= 1)
+        if ((reach.workers & 1) != 0 && !publish_to_peer(router, &router->peers[n], message))
             all = false;
-    if (router->hub && !publish_to_peer(router, &router->peers[router->count], message))
+    if (reach.hub && !publish_to_peer(router, &router->peers[router->count], message))
         all = false;
     return all;
 }
@@ -327,8 +341,8 @@ bool router_publish(struct router *router, struct message *message) {
 static void on_publish(struct router *router, const struct mail_publish *mail) {
     static struct log_limit limit;
     struct peer *peer = &router->peers[mail->from];
-    uint64_t peers; /* the publisher has told the others itself */
-    if (!deliver_here(router, mail->message, &peers))
+    struct reach reach; /* the publisher has told the others itself */
+    if (!deliver_here(router, mail->message, &reach))
         log_limited(&limit, LOG_LEVEL_ERROR,
                     "out of memory: a message that was sent elsewhere is lost for a worker's sessions");
     peer->owed += router_cost(mail->message);

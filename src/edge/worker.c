@@ -12,6 +12,7 @@
 #include "stompd/base/clock.h"
 #include "stompd/base/log.h"
 #include "stompd/edge/loop.h"
+#include "stompd/edge/queue_mail.h"
 #include "transport.h"
 #include "worker_state.h"
 
@@ -151,10 +152,13 @@ static bool create_parts(struct worker *worker) {
     worker->env = (struct session_env){.ops = &connection_ops,
                                        .limits = &worker->limits,
                                        .anonymous = worker->settings->users->anonymous,
+                                       .policies = worker->settings->policies,
+                                       .node = worker->conf.node,
                                        .boot = worker->conf.boot,
                                        .boot_id = worker->conf.boot_id,
                                        .owner = worker->conf.index,
-                                       .owners = worker->conf.count};
+                                       .owners = worker->conf.count,
+                                       .wall_ms = clock_wall_ms()};
     worker->compressor = compressor_new();
     return worker->compressor && session_env_init(&worker->env) && create_context(worker) && create_listeners(worker);
 }
@@ -258,6 +262,7 @@ static void take_settings(struct worker *worker, struct settings *settings) {
     worker->settings = settings;
     worker->limits = *settings->limits;
     worker->env.anonymous = settings->users->anonymous;
+    worker->env.policies = settings->policies;
     for (size_t n = 0; n < settings->listener_count; n++)
         worker->listeners[n].conf = settings->listeners[n];
     install_certificates(worker);
@@ -284,7 +289,7 @@ static void adopt(struct worker *worker, const struct mail_adopt *mail) {
 }
 
 static void take_mail(struct worker *worker, struct mail *mail) {
-    if (router_take_mail(&worker->router, mail)) {
+    if (router_take_mail(&worker->router, mail) || queue_mail_take(&worker->env, mail)) {
         free(mail);
         return;
     }
@@ -355,6 +360,7 @@ static void *run(void *arg) {
     while (!worker->stopping) {
         loop_turn(worker->loop);
         worker->now_ms = worker_time(worker);
+        worker->env.wall_ms = clock_wall_ms();
         take_all_mail(worker);
         resume_all(worker);
         router_post(&worker->router);
@@ -370,8 +376,8 @@ static void *run(void *arg) {
 
 bool worker_start(struct worker *worker, struct mailbox *const *mailboxes) {
     counter_set(&worker->counters.turned_ms, clock_ms());
-    if (!router_init(&worker->router, &worker->env, worker->conf.index, worker->conf.count, mailboxes,
-                     worker->conf.cluster ? worker->conf.hub : NULL) ||
+    if (!router_init(&worker->router, &worker->env, worker->conf.index, worker->conf.count, mailboxes, worker->conf.hub,
+                     worker->conf.cluster) ||
         pthread_create(&worker->thread, NULL, run, worker) != 0) {
         log_error("worker %u can't be started", worker->conf.index);
         return false;

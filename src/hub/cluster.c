@@ -40,6 +40,8 @@ struct cluster {
     uint64_t leave_until_ms; /* when what waits is given up; 0: the node stays */
     bool leaving;            /* membership is */
     bool left;
+    bool linked; /* as it was told last */
+    bool holds_credit;
     uint64_t inbound_dropped;
 };
 
@@ -62,13 +64,22 @@ static void tell_workers(struct cluster *cluster, bool away) {
     }
 }
 
+static void tell_linked(struct cluster *cluster, bool linked) {
+    if (cluster->linked == linked)
+        return;
+    cluster->linked = linked;
+    if (cluster->conf.linked)
+        cluster->conf.linked(cluster->conf.arg, linked);
+}
+
 static void owe_credit(void *arg, unsigned worker, uint64_t bytes) {
     ((struct cluster *)arg)->owed[worker] += bytes;
 }
 
 /* Tried again in the next turn when memory is out. */
 static void give_credit(struct cluster *cluster, unsigned worker) {
-    struct mail_credit *mail = cluster->owed[worker] > 0 ? malloc(sizeof *mail) : NULL;
+    bool due = cluster->owed[worker] > 0 && !cluster->holds_credit;
+    struct mail_credit *mail = due ? malloc(sizeof *mail) : NULL;
     if (!mail)
         return;
     *mail =
@@ -104,7 +115,12 @@ bool cluster_take_mail(struct cluster *cluster, const struct mail *mail, uint64_
     }
 }
 
+void cluster_hold_credit(struct cluster *cluster, bool hold) {
+    cluster->holds_credit = hold;
+}
+
 void cluster_flush(struct cluster *cluster) {
+    tell_linked(cluster, membership_is_in(cluster->membership));
     registry_flush(cluster->conf.registry, cluster->now_ms);
     for (unsigned n = 0; n < cluster->conf.workers; n++) {
         give_credit(cluster, n);
@@ -239,19 +255,39 @@ static void take_word(struct cluster *cluster, const struct payload_origin *orig
         fanout_tell(&cluster->fanout, PAYLOAD_BACK, boot_node(origin->boot));
 }
 
+static const char *take_ready(struct cluster *cluster, struct bytes payload) {
+    struct bytes queue;
+    const char *why = NULL;
+    if (payload_read_ready(payload, &queue, &why) && cluster->conf.ready)
+        cluster->conf.ready(cluster->conf.arg, queue);
+    return why;
+}
+
+/* Why it is not ours to act on; NULL: it is. */
+static const char *take_payload(struct cluster *cluster, struct bytes channel, struct bytes payload) {
+    struct payload_origin origin;
+    const char *why = NULL;
+    if (!payload_read_origin(payload, &origin, &why))
+        return why;
+    switch (origin.type) {
+    case PAYLOAD_PUBLICATION:
+        return take_publication(cluster, &origin, channel, payload);
+    case PAYLOAD_READY:
+        return take_ready(cluster, payload);
+    case PAYLOAD_STORED:
+        return "its message belongs in a queue";
+    default:
+        take_word(cluster, &origin);
+        return NULL;
+    }
+}
+
 static void on_message(void *arg, struct bytes channel, struct bytes payload) {
     static struct log_limit limit;
     struct cluster *cluster = arg;
-    struct payload_origin origin;
-    const char *why = NULL;
     cluster->heard_ms = cluster->now_ms;
     cluster->probed_ms = 0;
-    if (payload_read_origin(payload, &origin, &why)) {
-        if (origin.type == PAYLOAD_PUBLICATION)
-            why = take_publication(cluster, &origin, channel, payload);
-        else
-            take_word(cluster, &origin);
-    }
+    const char *why = take_payload(cluster, channel, payload);
     if (!why)
         return;
     cluster->fanout.counters.foreign++;
@@ -280,6 +316,7 @@ static void on_up(void *arg, struct bytes server) {
 
 static void on_down(void *arg) {
     struct cluster *cluster = arg;
+    tell_linked(cluster, false);
     tell_workers(cluster, true);
     cluster->state = CLUSTER_AWAY;
     channels_down(&cluster->channels);

@@ -41,6 +41,13 @@ struct cluster_conf {
     void (*refused)(void *arg, const char *why);
     /* cluster_leave() is done, or can't be. */
     void (*left)(void *arg);
+    /*
+     * The store's queues can be called, since the link is up and this boot is among the nodes; or not any more: told
+     * when all that was called has its answer. At first they can't. May be NULL.
+     */
+    void (*linked)(void *arg, bool up);
+    /* Another node has put something into the queue, from which this one got less than it wanted. May be NULL. */
+    void (*ready)(void *arg, struct bytes queue);
     void *arg;
 };
 
@@ -74,6 +81,9 @@ void cluster_renew(struct cluster *cluster, uint64_t now_ms);
 
 /* At the end of the hub's turn: posts what the workers get, writes the registry's changes. */
 void cluster_flush(struct cluster *cluster);
+
+/* While it holds, workers get no credit for what they have published, so that publishers pause in the end. */
+void cluster_hold_credit(struct cluster *cluster, bool hold);
 
 /* Every 100 ms or so. */
 void cluster_tick(struct cluster *cluster, uint64_t now_ms);

@@ -14,11 +14,14 @@
 #include "acceptance.h"
 #include "admin.h"
 #include "cluster.h"
+#include "durables.h"
 #include "notify.h"
+#include "queues.h"
 #include "reload.h"
 #include "stompd/base/clock.h"
 #include "stompd/base/log.h"
 #include "stompd/edge/worker.h"
+#include "stompd/store/memory_queues.h"
 #include "stompd/store/redis_store.h"
 
 #define HELPER_THREADS 2
@@ -31,6 +34,9 @@
 
 /* Sessions that do not go within drain-time are given this long more. */
 #define DRAIN_GRACE_MS 6000
+
+/* What sessions left to be done in queues, such as to give back what they had, has this long before the node leaves. */
+#define SETTLE_MS 3000
 
 #define BOOT_ID_BYTES 6
 
@@ -53,6 +59,10 @@ struct hub {
     struct registry *registry;
     struct store *store;     /* NULL: a node on its own */
     struct cluster *cluster; /* NULL: the same */
+    struct queue_store *queue_store;
+    struct queues *queues;
+    struct durables *durables;
+    uint64_t settle_until_ms; /* 0: the sessions are not all gone yet */
     struct event *tick_timer;
     struct lag lag; /* of the tick */
     struct watchdog watchdog;
@@ -90,15 +100,24 @@ static void leave(struct hub *hub) {
         end(hub);
 }
 
+static void leave_when_settled(struct hub *hub, uint64_t now_ms) {
+    if (hub->settle_until_ms == 0)
+        hub->settle_until_ms = now_ms + SETTLE_MS;
+    bool settled = durables_are_settled(hub->durables) && queues_is_settled(hub->queues);
+    if (settled || now_ms >= hub->settle_until_ms)
+        leave(hub);
+}
+
 static void leave_when_empty(struct hub *hub) {
     if (hub->closing && acceptance_open(hub->acceptance) == 0)
-        leave(hub);
+        leave_when_settled(hub, clock_ms());
 }
 
 static void take_mail(struct hub *hub, const struct mail *mail, uint64_t now_ms) {
     if (mail->type == MAIL_RELEASED)
         acceptance_released(hub->acceptance, (const struct mail_released *)mail);
-    else if (hub->cluster && cluster_take_mail(hub->cluster, mail, now_ms))
+    else if (durables_take_mail(hub->durables, mail, now_ms) || queues_take_mail(hub->queues, mail, now_ms) ||
+             (hub->cluster && cluster_take_mail(hub->cluster, mail, now_ms)))
         return;
     else if (mail->type == MAIL_SESSION)
         registry_take_mail(hub->registry, (const struct mail_session *)mail);
@@ -169,6 +188,10 @@ static void reload(struct hub *hub) {
     if (told)
         notify_reloading();
     bool reloaded = reload_run(hub->reload, hub->acceptance, hub->mailboxes);
+    if (reloaded) {
+        queues_set_policies(hub->queues, &reload_conf(hub->reload)->policies);
+        durables_set_per_user(hub->durables, reload_conf(hub->reload)->durable_subscriptions);
+    }
     if (reloaded && hub->admin)
         admin_reload(hub->admin, reload_conf(hub->reload)->admin.token_file);
     if (told)
@@ -239,6 +262,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg) {
     watchdog_tick(&hub->watchdog, now_ms, stalest_turn(hub));
     if (hub->cluster)
         cluster_tick(hub->cluster, now_ms);
+    queues_tick(hub->queues, now_ms);
+    leave_when_empty(hub);
     if (hub->serving || hub->draining)
         return;
     if (may_serve(hub))
@@ -263,6 +288,22 @@ static void on_registry_gone(void *arg) {
     cluster_renew(hub->cluster, clock_ms());
 }
 
+static void on_linked(void *arg, bool up) {
+    const struct hub *hub = arg;
+    if (up) {
+        queues_up(hub->queues);
+        durables_up(hub->durables, clock_ms());
+    } else {
+        queues_down(hub->queues);
+        durables_down(hub->durables);
+    }
+}
+
+static void on_ready(void *arg, struct bytes queue) {
+    const struct hub *hub = arg;
+    queues_ready(hub->queues, queue);
+}
+
 static bool create_cluster(struct hub *hub) {
     const struct cluster_settings *conf = &hub->conf->cluster;
     struct redis_conf redis = {.address = conf->redis,
@@ -285,9 +326,36 @@ static bool create_cluster(struct hub *hub) {
                                                       .buffer = conf->buffer,
                                                       .refused = on_refused,
                                                       .left = on_left,
+                                                      .linked = on_linked,
+                                                      .ready = on_ready,
                                                       .arg = hub},
                                clock_ms());
     return hub->cluster != NULL;
+}
+
+static bool create_queues(struct hub *hub) {
+    hub->queue_store = hub->store ? redis_store_queues(hub->store, hub->conf->workers, NULL, NULL)
+                                  : memory_queues_new(hub->conf->queue_memory, clock_ms, NULL, NULL);
+    if (!hub->queue_store)
+        return false;
+    hub->queues = queues_new(&(struct queues_conf){.workers = hub->conf->workers,
+                                                   .mailboxes = hub->mailboxes,
+                                                   .store = hub->queue_store,
+                                                   .policies = &hub->conf->policies,
+                                                   .up = !hub->cluster},
+                             clock_ms());
+    return hub->queues != NULL;
+}
+
+static bool create_durables(struct hub *hub) {
+    hub->durables = durables_new(&(struct durables_conf){.workers = hub->conf->workers,
+                                                         .mailboxes = hub->mailboxes,
+                                                         .cluster = hub->cluster != NULL,
+                                                         .per_user = hub->conf->durable_subscriptions,
+                                                         .store = hub->queue_store,
+                                                         .queues = hub->queues},
+                                 clock_ms());
+    return hub->durables != NULL;
 }
 
 /* ---- the port for operators ---- */
@@ -299,6 +367,8 @@ static void look(void *arg, struct node_state *state) {
                                  .sockets_refused = acceptance_refused(hub->acceptance),
                                  .users = registry_users(hub->registry),
                                  .sessions = registry_sessions(hub->registry)};
+    queues_count(hub->queues, &state->queues);
+    durables_count(hub->durables, &state->durables);
     if (hub->cluster)
         node_state_look_at_cluster(state, hub->cluster, hub->store, clock_ms());
 }
@@ -370,6 +440,7 @@ static bool create_workers(struct hub *hub) {
         struct worker_conf worker = {.index = n,
                                      .count = conf->workers,
                                      .cluster = conf->cluster.redis != NULL,
+                                     .node = conf->node,
                                      .boot = hub->boot,
                                      .boot_id = hub->boot_id,
                                      .settings = reload_settings(hub->reload),
@@ -396,7 +467,7 @@ struct hub *hub_new(const struct conf *conf, const char *file) {
     watchdog_init(&hub->watchdog);
     hub->reload = reload_new(file, conf);
     if (hub->reload && make_boot_id(hub) && create_events(hub) && create_acceptance(hub) && create_workers(hub) &&
-        create_cluster(hub) && create_admin(hub))
+        create_cluster(hub) && create_queues(hub) && create_durables(hub) && create_admin(hub))
         return hub;
     hub_free(hub);
     return NULL;
@@ -424,10 +495,18 @@ static void stop_workers(struct hub *hub) {
         worker_join(hub->workers[n]);
 }
 
-/* What the turn's events have collected goes out at once. */
+/* What the turn's events have collected goes out at once. A store that answers within the turn makes way for more. */
 static void end_turn(struct hub *hub) {
-    if (hub->cluster)
-        cluster_flush(hub->cluster);
+    uint64_t now_ms = clock_ms();
+    bool called;
+    do {
+        called = durables_flush(hub->durables, now_ms);
+        queues_flush(hub->queues, now_ms);
+    } while (called);
+    if (!hub->cluster)
+        return;
+    cluster_hold_credit(hub->cluster, durables_are_behind(hub->durables));
+    cluster_flush(hub->cluster);
 }
 
 bool hub_run(struct hub *hub) {
@@ -468,8 +547,12 @@ void hub_free(struct hub *hub) {
     for (unsigned n = 0; n < hub->conf->workers; n++)
         worker_free(hub->workers[n]);
     mail_discard_all(mailbox_take(&hub->mailbox));
+    queues_free(hub->queues);
+    if (hub->queue_store)
+        hub->queue_store->ops->free(hub->queue_store);
     if (hub->store)
         hub->store->ops->free(hub->store);
+    durables_free(hub->durables);
     admin_free(hub->admin); /* the store answers no more */
     cluster_free(hub->cluster);
     registry_free(hub->registry);

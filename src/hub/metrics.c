@@ -195,6 +195,17 @@ static void write_workers(struct writer *writer, const struct metrics *metrics) 
 
 /* ---- the node ---- */
 
+/* A number of the node. */
+struct node_metric {
+    struct family family;
+    uint64_t value;
+};
+
+static void write_node_metrics(struct writer *writer, const struct node_metric *metrics, size_t count) {
+    for (size_t n = 0; n < count; n++)
+        write_number(writer, metrics[n].family, (double)metrics[n].value);
+}
+
 static void write_node(struct writer *writer, const struct metrics *metrics) {
     const struct node_state *state = metrics->state;
     static const struct family build = {"stompd_build_info", "gauge", "Always 1; the labels say who answers."};
@@ -222,6 +233,52 @@ static void write_node(struct writer *writer, const struct metrics *metrics) {
                  (struct family){"stompd_hub_loop_lag_worst_seconds", "gauge",
                                  "The largest lag of the hub's loop within the last one to two minutes."},
                  (double)counter_read(&metrics->hub_lag->worst_ms) / MS_PER_S);
+}
+
+/* What this node has seen of queues; others may put into and take out of the same. */
+static void write_queues(struct writer *writer, const struct queues_counters *queues) {
+    const struct node_metric numbers[] = {
+        {{"stompd_queue_puts_total", "counter", "Messages that this node has stored in queues."}, queues->put},
+        {{"stompd_queue_puts_refused_total", "counter",
+          "Messages that could not be stored: their queue was full, or the store refused them."},
+         queues->refused},
+        {{"stompd_queue_deliveries_total", "counter", "Messages of queues given to this node's consumers."},
+         queues->delivered},
+        {{"stompd_queue_redeliveries_total", "counter", "Of these, those that had been delivered before."},
+         queues->redelivered},
+        {{"stompd_queue_settled_total", "counter", "Deliveries that were acknowledged, and so are gone."},
+         queues->settled},
+        {{"stompd_queue_returned_total", "counter",
+          "Deliveries that went back to their queue: by NACK, or since their consumer has gone."},
+         queues->returned},
+        {{"stompd_queue_rejected_total", "counter", "Deliveries that consumers have rejected for good."},
+         queues->rejected},
+        {{"stompd_queue_expired_total", "counter", "Messages dropped by this node since their time was over."},
+         queues->store.expired},
+        {{"stompd_queue_dropped_total", "counter", "Messages dropped by this node to make room in a full queue."},
+         queues->store.dropped},
+        {{"stompd_queue_dead_letters_total", "counter", "Messages that this node has moved to dead-letter queues."},
+         queues->store.dead},
+        {{"stompd_queue_unreadable_total", "counter",
+          "Messages in queues that are none of ours: another program has written them, or another version."},
+         queues->store.unreadable},
+        {{"stompd_queue_consumers", "gauge", "Subscriptions to queues on this node."}, queues->consumers},
+        {{"stompd_queue_changes_waiting", "gauge",
+          "Frames (or COMMITs) with work for queues that the store has not done yet."},
+         queues->waiting},
+    };
+    write_node_metrics(writer, numbers, sizeof numbers / sizeof numbers[0]);
+}
+
+static void write_durables(struct writer *writer, const struct durables_counters *durables) {
+    const struct node_metric numbers[] = {
+        {{"stompd_durable_subscriptions", "gauge", "Durable subscriptions of topics, those of all nodes."},
+         durables->subscriptions},
+        {{"stompd_durable_dropped_total", "counter",
+          "Messages that durable subscriptions have lost on this node, since too much waited for the store."},
+         durables->dropped},
+    };
+    write_node_metrics(writer, numbers, sizeof numbers / sizeof numbers[0]);
 }
 
 /* By the names that Prometheus' own libraries use. */
@@ -287,10 +344,7 @@ static void write_cluster_state(struct writer *writer, const struct node_state *
 
 static void write_fanout(struct writer *writer, const struct cluster_counters *counters) {
     const struct fanout_counters *fanout = &counters->fanout;
-    const struct {
-        struct family family;
-        uint64_t value;
-    } numbers[] = {
+    const struct node_metric numbers[] = {
         {{"stompd_cluster_publications_sent_total", "counter", "Publications of this node that Redis has taken."},
          fanout->sent},
         {{"stompd_cluster_publications_resent_total", "counter",
@@ -316,13 +370,14 @@ static void write_fanout(struct writer *writer, const struct cluster_counters *c
         {{"stompd_cluster_channels", "gauge", "Channels of Redis that this node is subscribed to, or about to be."},
          counters->channels},
     };
-    for (size_t n = 0; n < sizeof numbers / sizeof numbers[0]; n++)
-        write_number(writer, numbers[n].family, (double)numbers[n].value);
+    write_node_metrics(writer, numbers, sizeof numbers / sizeof numbers[0]);
 }
 
 bool metrics_write(struct evbuffer *to, const struct metrics *metrics) {
     struct writer writer = {.to = to};
     write_node(&writer, metrics);
+    write_queues(&writer, &metrics->state->queues);
+    write_durables(&writer, &metrics->state->durables);
     write_process(&writer, metrics);
     write_workers(&writer, metrics);
     if (metrics->state->clustered) {

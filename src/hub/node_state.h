@@ -6,6 +6,7 @@
 #define STOMPD_HUB_NODE_STATE_H
 
 #include "cluster.h"
+#include "durables.h"
 #include "stompd/store/redis_store.h"
 
 struct evbuffer;
@@ -16,6 +17,8 @@ struct node_state {
     uint64_t sockets_refused;
     size_t users; /* here, with a name */
     size_t sessions;
+    struct queues_counters queues;
+    struct durables_counters durables;
     bool clustered; /* the rest holds in a cluster only */
     bool joined;    /* the node has its place in the book of nodes */
     enum cluster_state cluster;

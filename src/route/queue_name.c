@@ -74,3 +74,7 @@ bool queue_name_is_valid(struct bytes name) {
     return bytes_start_with(name, KIND_QUEUE) || bytes_start_with(name, KIND_APP) ||
            (bytes_start_with(name, KIND_DURABLE) && is_durable(bytes_skip(name, KIND_DURABLE.len)));
 }
+
+bool queue_name_is_durable(struct bytes name) {
+    return bytes_start_with(name, KIND_DURABLE);
+}

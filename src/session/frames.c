@@ -8,24 +8,23 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "queues.h"
+#include "stompd/base/decimal.h"
+#include "stompd/route/queue_name.h"
 #include "stompd/stomp/writer.h"
-
-/* "<boot id>-<worker>-<n>": boot ids are short. */
-#define MESSAGE_ID_MAX 80
 
 /* Bytes: a session keeps all its ids. */
 #define SUBSCRIPTION_ID_MAX 1024
 
-static bool protocol_fault(struct session *session, const char *message) {
+bool frame_fault(struct session *session, const char *message) {
     return fault_set(&session->env->fault, FAULT_PROTOCOL, "%s", message);
 }
 
-static bool out_of_memory(struct session *session) {
+bool frame_out_of_memory(struct session *session) {
     return fault_set(&session->env->fault, FAULT_INTERNAL, "out of memory");
 }
 
-/* The header, or NULL with a fault that names it. */
-static const struct bytes *need_header(struct session *session, const struct stomp_frame *frame, const char *name) {
+const struct bytes *frame_need_header(struct session *session, const struct stomp_frame *frame, const char *name) {
     const struct bytes *value = stomp_frame_find(frame, bytes_of(name));
     if (!value)
         fault_set(&session->env->fault, FAULT_PROTOCOL, "%s needs the header %s", stomp_command_name(frame->command),
@@ -33,17 +32,22 @@ static const struct bytes *need_header(struct session *session, const struct sto
     return value;
 }
 
+bool frame_unknown_kind(struct session *session, const struct destination *destination) {
+    return fault_set(&session->env->fault, FAULT_PROTOCOL,
+                     "no such kind of destination, only /topic/, /queue/, /user/ and /app/ (%.*s)",
+                     BYTES_ARG(destination->whole));
+}
+
 /* ---- receipts ("Header receipt", "RECEIPT") ---- */
 
-static struct message *write_receipt(struct session *session, struct bytes receipt) {
+struct message *frame_receipt(struct session *session, struct bytes receipt) {
     struct stomp_header header = {BYTES("receipt-id"), receipt};
     return stomp_write_control(session->env->owners, "RECEIPT", &header, 1, (struct bytes){NULL, 0}, session->version);
 }
 
-/* The frame is processed: its receipt, when it asked for one. */
-static bool confirm(struct session *session, const struct stomp_frame *frame) {
+bool frame_confirm(struct session *session, const struct stomp_frame *frame) {
     const struct bytes *receipt = stomp_frame_find(frame, BYTES("receipt"));
-    return !receipt || session_send_control(session, write_receipt(session, *receipt));
+    return !receipt || session_send_control(session, frame_receipt(session, *receipt));
 }
 
 /* ---- CONNECT ("Connecting", "Protocol Negotiation", "Heart-beating") ---- */
@@ -63,12 +67,12 @@ bool session_open(struct session *session, const char *user) {
     if (user)
         headers[count++] = (struct stomp_header){BYTES("user-name"), bytes_of(user)};
     if (user && !(session->user = strdup(user)))
-        return out_of_memory(session);
+        return frame_out_of_memory(session);
     session->state = SESSION_OPEN;
     counter_add(&env->counters.open, 1);
     counter_add(&env->counters.opened, 1);
     if (!env->ops->opened(session))
-        return out_of_memory(session);
+        return frame_out_of_memory(session);
     stomp_parser_login(&session->parser, session->version, &env->limits->frames);
     return session_send_control(session, stomp_write_control(env->owners, "CONNECTED", headers, count,
                                                              (struct bytes){NULL, 0}, session->version));
@@ -78,7 +82,7 @@ static bool negotiate_version(struct session *session, struct stomp_frame *frame
     const struct bytes *accepted = stomp_frame_find(frame, BYTES("accept-version"));
     session->names_version = accepted != NULL;
     if (accepted && !stomp_negotiate(*accepted, &session->version))
-        return protocol_fault(session, "no common version, this server speaks " STOMP_VERSIONS);
+        return frame_fault(session, "no common version, this server speaks " STOMP_VERSIONS);
     if (session->version == STOMP_1_0)
         stomp_frame_trim(frame);
     session->outbox.version = (uint8_t)session->version;
@@ -91,7 +95,7 @@ static bool negotiate_heartbeat(struct session *session, const struct stomp_fram
     if (session->version == STOMP_1_0)
         return true;
     if (value && !heartbeat_parse(*value, &client))
-        return protocol_fault(session, "heart-beat needs two numbers of milliseconds, such as 10000,10000");
+        return frame_fault(session, "heart-beat needs two numbers of milliseconds, such as 10000,10000");
     session->heartbeat = heartbeat_negotiate(session->env->limits->heartbeat, client);
     return true;
 }
@@ -114,172 +118,6 @@ static bool on_connect(struct session *session, struct stomp_frame *frame) {
     return session_open(session, NULL);
 }
 
-/* ---- transactions ("BEGIN", "COMMIT", "ABORT") ---- */
-
-/* The open transaction that the frame names. */
-static struct transaction *need_transaction(struct session *session, const struct stomp_frame *frame) {
-    const struct bytes *name = need_header(session, frame, "transaction");
-    if (!name)
-        return NULL;
-    struct transaction *transaction = transactions_find(&session->transactions, *name);
-    if (!transaction)
-        fault_set(&session->env->fault, FAULT_PROTOCOL, "no such transaction (%.*s)", BYTES_ARG(*name));
-    return transaction;
-}
-
-/*
- * The transaction that a SEND, ACK or NACK joins, counted against its limit; NULL in *transaction when it names none.
- */
-static bool join_transaction(struct session *session, const struct stomp_frame *frame,
-                             struct transaction **transaction) {
-    *transaction = NULL;
-    if (!stomp_frame_find(frame, BYTES("transaction")))
-        return true;
-    *transaction = need_transaction(session, frame);
-    if (!*transaction)
-        return false;
-    if ((*transaction)->frames >= session->env->limits->transaction_frames)
-        return fault_set(&session->env->fault, FAULT_POLICY, "too many frames in one transaction (transaction-frames)");
-    (*transaction)->frames++;
-    return true;
-}
-
-static bool on_begin(struct session *session, struct stomp_frame *frame) {
-    const struct bytes *name = need_header(session, frame, "transaction");
-    if (!name)
-        return false;
-    if (transactions_find(&session->transactions, *name))
-        return fault_set(&session->env->fault, FAULT_PROTOCOL, "transaction is open already (%.*s)", BYTES_ARG(*name));
-    if (session->transactions.count >= session->env->limits->transactions)
-        return fault_set(&session->env->fault, FAULT_POLICY, "too many open transactions (transactions)");
-    if (!transactions_begin(&session->transactions, *name))
-        return out_of_memory(session);
-    return confirm(session, frame);
-}
-
-static bool publish(struct session *session, struct message *message) {
-    counter_add(&session->env->counters.published, 1);
-    return session->env->ops->publish(session, message);
-}
-
-static bool on_commit(struct session *session, struct stomp_frame *frame) {
-    struct transaction *transaction = need_transaction(session, frame);
-    if (!transaction)
-        return false;
-    bool published = true;
-    for (uint32_t n = 0; n < transaction->message_count; n++)
-        published = publish(session, transaction->messages[n]) && published;
-    transaction_end(&session->transactions, transaction);
-    return published ? confirm(session, frame) : out_of_memory(session);
-}
-
-static bool on_abort(struct session *session, struct stomp_frame *frame) {
-    struct transaction *transaction = need_transaction(session, frame);
-    if (!transaction)
-        return false;
-    transaction_end(&session->transactions, transaction);
-    return confirm(session, frame);
-}
-
-/* ---- destinations ---- */
-
-/* Only what is implemented is accepted: a SEND that went nowhere would be a silent loss. */
-static bool is_served(struct session *session, const struct destination *destination) {
-    if (destination->kind == DESTINATION_TOPIC || destination->kind == DESTINATION_USER)
-        return true;
-    return fault_set(&session->env->fault, FAULT_PROTOCOL,
-                     "this server has no such kind of destination, only /topic/ and /user/ (%.*s)",
-                     BYTES_ARG(destination->whole));
-}
-
-/* ---- SEND ---- */
-
-/*
- * To a user: /user/NAME/rest reaches all sessions of NAME, with a `session` header that one only. Sessions without a
- * name are reached by /user//rest and their id.
- */
-static bool address_user(struct session *session, const struct stomp_frame *frame,
-                         const struct destination *destination, struct stomp_publication *publication) {
-    const struct bytes *only = stomp_frame_find(frame, BYTES("session"));
-    publication->route = ROUTE_USER;
-    bool anonymous = destination->user_len == 0;
-    if (anonymous && (!only || only->len == 0))
-        return protocol_fault(session, "the user's name is empty and no session header picks a session");
-    if (!destination_user_key_build(&session->env->key, anonymous, anonymous ? *only : destination_user(destination),
-                                    destination->rest))
-        return out_of_memory(session);
-    if (only && !anonymous)
-        publication->only = *only;
-    publication->key = buffer_bytes(&session->env->key);
-    return true;
-}
-
-/* What receivers see is /user/rest, as they subscribed to it. */
-static bool show_user_destination(struct session *session, const struct destination *destination,
-                                  struct stomp_publication *publication) {
-    struct buffer *shown = &session->env->shown;
-    shown->len = 0;
-    if (!buffer_append(shown, "/user", strlen("/user")) ||
-        !buffer_append(shown, destination->rest.data, destination->rest.len))
-        return out_of_memory(session);
-    publication->destination = buffer_bytes(shown);
-    return true;
-}
-
-static struct message *build_message(struct session *session, const struct stomp_frame *frame,
-                                     const struct destination *destination) {
-    struct session_env *env = session->env;
-    char id[MESSAGE_ID_MAX];
-    int id_len = snprintf(id, sizeof id, "%s-%u-%" PRIu64, env->boot_id, env->owner, ++env->messages);
-    struct stomp_publication publication = {.destination = destination->whole,
-                                            .message_id = {id, (size_t)id_len},
-                                            .headers = frame->headers,
-                                            .header_count = frame->header_count,
-                                            .body = frame->body,
-                                            .route = ROUTE_TOPIC,
-                                            .key = destination->whole};
-    if (destination->kind == DESTINATION_USER && (!address_user(session, frame, destination, &publication) ||
-                                                  !show_user_destination(session, destination, &publication)))
-        return NULL;
-    struct message *message = stomp_write_message(env->owners, &publication);
-    if (!message)
-        out_of_memory(session);
-    return message;
-}
-
-/* Takes over the reference. */
-static bool keep_for_commit(struct session *session, struct transaction *transaction, struct message *message) {
-    struct session_env *env = session->env;
-    bool fits = session->transactions.bytes + message_size(message) <= env->limits->transaction_size;
-    if (fits && transaction_add(&session->transactions, transaction, message))
-        return true;
-    message_unref(message);
-    if (!fits)
-        return fault_set(&env->fault, FAULT_POLICY, "the open transactions hold too many bytes (transaction-size)");
-    return out_of_memory(session);
-}
-
-static bool on_send(struct session *session, struct stomp_frame *frame) {
-    struct destination destination;
-    struct transaction *transaction;
-    const struct bytes *text = need_header(session, frame, "destination");
-    const struct bytes *content_type = stomp_frame_find(frame, BYTES("content-type"));
-    if (!text || !destination_of_send(*text, &destination, &session->env->fault) || !is_served(session, &destination))
-        return false;
-    if (content_type && !stomp_is_mime_type(*content_type))
-        return protocol_fault(session, "content-type is not a MIME type, such as text/plain");
-    if (!join_transaction(session, frame, &transaction))
-        return false;
-    struct message *message = build_message(session, frame, &destination);
-    if (!message)
-        return false;
-    if (transaction)
-        return keep_for_commit(session, transaction, message) && confirm(session, frame);
-    bool published = publish(session, message);
-    message_unref(message);
-    return published ? confirm(session, frame) : out_of_memory(session);
-}
-
 /* ---- SUBSCRIBE and UNSUBSCRIBE ---- */
 
 static bool read_ack_mode(struct session *session, const struct stomp_frame *frame, enum ack_mode *mode) {
@@ -299,7 +137,8 @@ static bool read_ack_mode(struct session *session, const struct stomp_frame *fra
 
 /* The id, unique per connection from 1.1 on; *id is NULL when 1.0 gives none. */
 static bool read_new_id(struct session *session, const struct stomp_frame *frame, const struct bytes **id) {
-    *id = session->version == STOMP_1_0 ? stomp_frame_find(frame, BYTES("id")) : need_header(session, frame, "id");
+    *id =
+        session->version == STOMP_1_0 ? stomp_frame_find(frame, BYTES("id")) : frame_need_header(session, frame, "id");
     if (!*id)
         return session->version == STOMP_1_0;
     if ((*id)->len > SUBSCRIPTION_ID_MAX)
@@ -315,7 +154,7 @@ static void remove_subscription(struct session *session, struct subscription *su
         session->unknown--;
     if (!subscription->live)
         session->asking--;
-    session->env->ops->unsubscribe(session, subscription);
+    session_unsubscribe(session, subscription);
     outbox_drop_subscription(&session->outbox, subscription);
     if (subscription->has_id)
         map_remove(&session->by_id, subscription_id(subscription));
@@ -325,19 +164,26 @@ static void remove_subscription(struct session *session, struct subscription *su
     subscription_free(subscription);
 }
 
-static bool add_subscription(struct session *session, struct subscription *subscription,
-                             const struct destination *destination) {
+/* Takes it over in any case. */
+static bool count_subscription(struct session *session, struct subscription *subscription) {
     if (subscription->has_id && !map_insert(&session->by_id, subscription)) {
         subscription_free(subscription);
-        return out_of_memory(session);
+        return frame_out_of_memory(session);
     }
     list_append(&session->subscriptions, &subscription->in_session);
     session->subscription_count++;
     counter_add(&session->env->counters.subscriptions, 1);
     session->asking++;
     session->unknown++;
+    return true;
+}
+
+bool frame_add_subscription(struct session *session, struct subscription *subscription,
+                            const struct destination *destination) {
+    if (!count_subscription(session, subscription))
+        return false;
     if (!session->env->ops->subscribe(session, subscription, destination))
-        return out_of_memory(session);
+        return frame_out_of_memory(session);
     if (subscription->known)
         session->unknown--;
     if (subscription->live)
@@ -345,27 +191,124 @@ static bool add_subscription(struct session *session, struct subscription *subsc
     return true;
 }
 
+/* How much of a queue a subscription may have at a time, unsettled. 0, or more than there may be, is all there may be. */
+static bool read_prefetch(struct session *session, const struct stomp_frame *frame, uint32_t *prefetch) {
+    const struct bytes *value = stomp_frame_find(frame, BYTES("prefetch-count"));
+    uint32_t most = session->env->limits->prefetch;
+    uint64_t wanted = PREFETCH_DEFAULT;
+    if (value && !decimal_read(*value, &wanted))
+        return frame_fault(session, "prefetch-count is not a number");
+    *prefetch = wanted == 0 || wanted > most ? most : (uint32_t)wanted;
+    return true;
+}
+
+/* `durable:true` on a topic: what arrives is kept while the user is away. */
+static bool read_durable(struct session *session, const struct stomp_frame *frame, bool *durable) {
+    const struct bytes *value = stomp_frame_find(frame, BYTES("durable"));
+    *durable = value && bytes_equal(*value, BYTES("true"));
+    return *durable || !value || bytes_equal(*value, BYTES("false")) ||
+           frame_fault(session, "durable is neither true nor false");
+}
+
+/* The name of what the subscription keeps, in env->key. */
+static bool name_durable(struct session *session, const struct bytes *id) {
+    struct session_env *env = session->env;
+    if (!session->user)
+        return fault_set(&env->fault, FAULT_POLICY,
+                         "a durable subscription needs a user, and this session has no login");
+    if (!id || id->len == 0)
+        return frame_fault(session, "a durable subscription needs an id");
+    return queue_name_of_durable(&env->key, bytes_of(session->user), *id) || frame_out_of_memory(session);
+}
+
+static bool name_app(struct session *session, const struct destination *destination) {
+    struct session_env *env = session->env;
+    if (!queue_name_of_app(&env->key, destination->whole))
+        return frame_out_of_memory(session);
+    const struct policy *policy = policies_of_queue(env->policies, buffer_bytes(&env->key));
+    if (!bytes_equal(bytes_of(policy->pattern), destination->whole))
+        return fault_set(&env->fault, FAULT_POLICY,
+                         "applications subscribe the pattern of a destination section, as it is written there (%.*s)",
+                         BYTES_ARG(destination->whole));
+    return policy_admits_consumer(policy, session->user) ||
+           fault_set(&env->fault, FAULT_POLICY, "this user is none of the app-consumers (%.*s)",
+                     BYTES_ARG(destination->whole));
+}
+
+/*
+ * The queue that the subscription consumes from, its name in env->key; *stored is false when there is none, and
+ * *topic what it is to be bound to, or empty.
+ */
+static bool name_queue(struct session *session, const struct stomp_frame *frame, const struct destination *destination,
+                       const struct bytes *id, bool *stored, struct bytes *topic) {
+    bool durable;
+    *stored = true;
+    *topic = BYTES("");
+    switch (destination->kind) {
+    case DESTINATION_QUEUE:
+        return queue_name_of_destination(&session->env->key, destination->whole) || frame_out_of_memory(session);
+    case DESTINATION_APP:
+        return name_app(session, destination);
+    case DESTINATION_TOPIC:
+        *topic = destination->whole;
+        if (!read_durable(session, frame, &durable))
+            return false;
+        *stored = durable;
+        return !durable || name_durable(session, id);
+    default:
+        *stored = false;
+        return true;
+    }
+}
+
+static bool make_receive(struct session *session, const struct stomp_frame *frame, struct subscription *subscription,
+                         const struct destination *destination) {
+    struct bytes id = subscription_id(subscription);
+    struct bytes topic;
+    uint32_t prefetch = 0;
+    bool stored;
+    if (!read_prefetch(session, frame, &prefetch) ||
+        !name_queue(session, frame, destination, subscription->has_id ? &id : NULL, &stored, &topic)) {
+        subscription_free(subscription);
+        return false;
+    }
+    if (!stored)
+        return frame_add_subscription(session, subscription, destination);
+    return count_subscription(session, subscription) &&
+           queues_attach(session, subscription, buffer_bytes(&session->env->key), prefetch, topic);
+}
+
+static bool read_destination(struct session *session, const struct stomp_frame *frame,
+                             struct destination *destination) {
+    const struct bytes *text = frame_need_header(session, frame, "destination");
+    if (!text || !destination_of_subscribe(*text, destination, &session->env->fault))
+        return false;
+    if (destination->kind == DESTINATION_TEMP_QUEUE)
+        return fault_set(&session->env->fault, FAULT_PROTOCOL,
+                         "reply addresses are subscribed by the reply-to of a SEND, not by SUBSCRIBE (%.*s)",
+                         BYTES_ARG(destination->whole));
+    return destination->kind != DESTINATION_OTHER || frame_unknown_kind(session, destination);
+}
+
 static bool on_subscribe(struct session *session, struct stomp_frame *frame) {
     struct destination destination;
     enum ack_mode ack;
     const struct bytes *id;
-    const struct bytes *text = need_header(session, frame, "destination");
-    if (!text || !read_new_id(session, frame, &id) || !read_ack_mode(session, frame, &ack))
-        return false;
-    if (!destination_of_subscribe(*text, &destination, &session->env->fault) || !is_served(session, &destination))
+    if (!read_destination(session, frame, &destination) || !read_new_id(session, frame, &id) ||
+        !read_ack_mode(session, frame, &ack))
         return false;
     if (session->subscription_count >= session->env->limits->subscriptions)
         return fault_set(&session->env->fault, FAULT_POLICY, "too many subscriptions in this session (subscriptions)");
-    struct subscription *subscription = subscription_new(session, id, *text, ack, session->version);
+    struct subscription *subscription = subscription_new(session, id, destination.whole, ack, session->version);
     if (!subscription)
-        return out_of_memory(session);
-    if (!add_subscription(session, subscription, &destination))
+        return frame_out_of_memory(session);
+    if (!make_receive(session, frame, subscription, &destination))
         return false;
     if (subscription->live)
-        return confirm(session, frame);
+        return frame_confirm(session, frame);
     const struct bytes *receipt = stomp_frame_find(frame, BYTES("receipt"));
-    if (receipt && !(subscription->receipt = write_receipt(session, *receipt)))
-        return out_of_memory(session);
+    if (receipt && !(subscription->receipt = frame_receipt(session, *receipt)))
+        return frame_out_of_memory(session);
     return true;
 }
 
@@ -386,41 +329,38 @@ static bool unsubscribe_destination(struct session *session, struct bytes destin
     return true;
 }
 
+/* With durable:true the subscription ends for good, whether it is open in this session or not. */
+static bool forget(struct session *session, const struct stomp_frame *frame, const struct bytes *id) {
+    struct session_env *env = session->env;
+    bool durable;
+    if (!read_durable(session, frame, &durable))
+        return false;
+    if (!durable)
+        return true;
+    return name_durable(session, id) &&
+           (env->ops->forget(env, buffer_bytes(&env->key)) || frame_out_of_memory(session));
+}
+
 /* One that does not exist is ignored: its messages may have been under way when the client dropped it. */
 static bool on_unsubscribe(struct session *session, struct stomp_frame *frame) {
     const struct bytes *id = stomp_frame_find(frame, BYTES("id"));
     const struct bytes *destination = stomp_frame_find(frame, BYTES("destination"));
     bool by_destination = !id && destination && session->version == STOMP_1_0;
     if (!id && !by_destination)
-        return need_header(session, frame, "id") != NULL;
+        return frame_need_header(session, frame, "id") != NULL;
     if (by_destination && !unsubscribe_destination(session, *destination))
         return false;
     struct subscription *subscription = id ? map_find(&session->by_id, *id) : NULL;
     if (subscription && !unsubscribe(session, subscription))
         return false;
-    return confirm(session, frame);
-}
-
-/* ---- ACK and NACK: what they must carry; on a topic, at most once, there is nothing left to settle ---- */
-
-static bool on_ack(struct session *session, struct stomp_frame *frame) {
-    struct transaction *transaction;
-    if (session->version == STOMP_1_0 && frame->command == STOMP_NACK)
-        return protocol_fault(session, "STOMP 1.0 has no NACK");
-    if (session->version == STOMP_1_2 && !need_header(session, frame, "id"))
-        return false;
-    if (session->version < STOMP_1_2 && !need_header(session, frame, "message-id"))
-        return false;
-    if (session->version == STOMP_1_1 && !need_header(session, frame, "subscription"))
-        return false;
-    return join_transaction(session, frame, &transaction) && confirm(session, frame);
+    return forget(session, frame, id) && frame_confirm(session, frame);
 }
 
 /* ---- DISCONNECT ("DISCONNECT", "Connection Lingering") ---- */
 
 static bool on_disconnect(struct session *session, struct stomp_frame *frame) {
     const struct bytes *receipt = stomp_frame_find(frame, BYTES("receipt"));
-    if (receipt && !session_send_last(session, write_receipt(session, *receipt)))
+    if (receipt && !session_send_last(session, frame_receipt(session, *receipt)))
         return false;
     session_stop(session, FAULT_NONE);
     return true;
@@ -441,9 +381,8 @@ bool session_handle_frame(struct session *session, struct stomp_frame *frame) {
     counter_add(&session->env->counters.frames[frame->command], 1);
     bool connects = frame->command == STOMP_CONNECT || frame->command == STOMP_STOMP;
     if (session->state == SESSION_CONNECTING)
-        return connects ? on_connect(session, frame)
-                        : protocol_fault(session, "the first frame must be CONNECT or STOMP");
+        return connects ? on_connect(session, frame) : frame_fault(session, "the first frame must be CONNECT or STOMP");
     if (connects)
-        return protocol_fault(session, "already connected");
+        return frame_fault(session, "already connected");
     return handlers[frame->command](session, frame);
 }

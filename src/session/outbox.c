@@ -6,7 +6,10 @@
 
 #define OUTBOX_FIRST_CAPACITY 4
 #define OUTBOX_KEPT_CAPACITY  8 /* a drained ring of at most this many entries is kept for the next message */
-#define ACK_DIGITS_MAX        20
+#define DECIMAL_DIGITS_MAX    20
+
+/* What a message says that was delivered before, with the number of deliveries in between and a line end behind it. */
+#define REDELIVERED "redelivered:true\ndelivery-count:"
 
 void outbox_init(struct outbox *outbox, unsigned owner) {
     *outbox = (struct outbox){.owner = (uint16_t)owner};
@@ -34,7 +37,7 @@ static size_t decimal_len(uint64_t number) {
 }
 
 static char *decimal_write(char *to, uint64_t number) {
-    char digits[ACK_DIGITS_MAX];
+    char digits[DECIMAL_DIGITS_MAX];
     size_t n = 0;
     do {
         digits[n++] = (char)('0' + number % 10);
@@ -43,6 +46,10 @@ static char *decimal_write(char *to, uint64_t number) {
     while (n > 0)
         *to++ = digits[--n];
     return to;
+}
+
+static bool is_redelivered(const struct outbox_entry *entry) {
+    return entry->delivery && entry->delivery->deliveries > 1;
 }
 
 static char *append(char *to, struct bytes bytes) {
@@ -56,6 +63,8 @@ size_t outbox_entry_size(const struct outbox *outbox, const struct outbox_entry 
         size += entry->subscription->start_len;
     if (entry->ack)
         size += sizeof "ack:\n" - 1 + decimal_len(entry->ack);
+    if (is_redelivered(entry))
+        size += sizeof REDELIVERED "\n" - 1 + decimal_len(entry->delivery->deliveries);
     return size;
 }
 
@@ -67,8 +76,18 @@ char *outbox_entry_write(const struct outbox *outbox, const struct outbox_entry 
         to = decimal_write(to, entry->ack);
         *to++ = '\n';
     }
+    if (is_redelivered(entry)) {
+        to = append(to, BYTES(REDELIVERED));
+        to = decimal_write(to, entry->delivery->deliveries);
+        *to++ = '\n';
+    }
     to = append(to, message_head(entry->message, outbox->version));
     return append(to, message_body(entry->message));
+}
+
+/* What the entry counts for. */
+static size_t counted_size(const struct outbox *outbox, const struct outbox_entry *entry) {
+    return entry->delivery ? 0 : outbox_entry_size(outbox, entry);
 }
 
 static bool outbox_grow(struct outbox *outbox) {
@@ -91,7 +110,7 @@ bool outbox_push(struct outbox *outbox, const struct outbox_entry *entry) {
     message_ref_local(entry->message, outbox->owner);
     *entry_at(outbox, outbox->count) = *entry;
     outbox->count++;
-    outbox->bytes += outbox_entry_size(outbox, entry);
+    outbox->bytes += counted_size(outbox, entry);
     return true;
 }
 
@@ -111,7 +130,7 @@ static void give_back_room(struct outbox *outbox) {
 
 void outbox_pop(struct outbox *outbox) {
     struct outbox_entry *entry = entry_at(outbox, 0);
-    outbox->bytes -= outbox_entry_size(outbox, entry);
+    outbox->bytes -= counted_size(outbox, entry);
     message_unref_local(entry->message, outbox->owner);
     outbox->first = (outbox->first + 1) & (outbox->capacity - 1);
     outbox->count--;
@@ -124,7 +143,7 @@ void outbox_drop_subscription(struct outbox *outbox, const struct subscription *
     for (uint32_t n = 0; n < count; n++) {
         struct outbox_entry entry = *entry_at(outbox, n);
         if (entry.subscription == subscription) {
-            outbox->bytes -= outbox_entry_size(outbox, &entry);
+            outbox->bytes -= counted_size(outbox, &entry);
             message_unref_local(entry.message, outbox->owner);
         } else {
             *entry_at(outbox, kept++) = entry;

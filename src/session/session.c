@@ -10,6 +10,8 @@
 #include <string.h>
 
 #include "frames.h"
+#include "queues.h"
+#include "replies.h"
 #include "stompd/base/timer.h"
 #include "stompd/stomp/writer.h"
 
@@ -19,13 +21,25 @@
 /* "<boot>:<worker>-<n>": room for the two numbers and their separators. */
 #define SESSION_NUMBERS_MAX 40
 
+static struct bytes consumer_key(const void *entry) {
+    const struct consumer *consumer = entry;
+    return (struct bytes){(const char *)&consumer->id, sizeof consumer->id};
+}
+
+static struct bytes unsettled_key(const void *entry) {
+    const struct delivery *delivery = entry;
+    return (struct bytes){delivery->key, delivery->key_len};
+}
+
 static struct bytes subscription_key(const void *entry) {
     return subscription_id(entry);
 }
 
 bool session_env_init(struct session_env *env) {
     list_init(&env->waiting);
-    env->key = env->shown = (struct buffer){0};
+    list_init(&env->orphans);
+    map_init(&env->consumers, consumer_key);
+    env->key = env->shown = env->reply = (struct buffer){0};
     env->headers = NULL;
     env->header_capacity = 0;
     env->beat = message_new(env->owners, 1);
@@ -61,6 +75,9 @@ void session_env_free(struct session_env *env) {
     env->beat = NULL;
     buffer_free(&env->key);
     buffer_free(&env->shown);
+    buffer_free(&env->reply);
+    map_free(&env->consumers);
+    queues_forget(env);
 }
 
 struct session *session_new(struct session_env *env, uint64_t now_ms) {
@@ -77,7 +94,10 @@ struct session *session_new(struct session_env *env, uint64_t now_ms) {
     transactions_init(&session->transactions);
     list_init(&session->waiting);
     list_init(&session->subscriptions);
+    list_init(&session->laid);
+    list_init(&session->pendings);
     map_init(&session->by_id, subscription_key);
+    map_init(&session->unsettled, unsettled_key);
     return session;
 }
 
@@ -90,6 +110,7 @@ void session_free(struct session *session) {
     LIST_FOR_EACH (node, &session->subscriptions)
         subscription_free(CONTAINER_OF(node, struct subscription, in_session));
     map_free(&session->by_id);
+    map_free(&session->unsettled);
     stomp_parser_free(&session->parser);
     free(session->user);
     free(session);
@@ -111,12 +132,15 @@ static bool must_wait(const struct session *session, enum stomp_command command)
     switch (command) {
     case STOMP_SEND:
     case STOMP_COMMIT:
-        return subscribing || session->env->congested;
+        return subscribing || session->env->congested || session->committing > 0 || queues_are_busy(session);
+    case STOMP_ACK:
+    case STOMP_NACK:
+        return queues_are_busy(session);
     case STOMP_SUBSCRIBE:
     case STOMP_UNSUBSCRIBE:
         return session->env->congested;
     case STOMP_DISCONNECT:
-        return subscribing;
+        return subscribing || session->pending_count > 0;
     default:
         return false;
     }
@@ -135,21 +159,25 @@ static void fail(struct session *session, const struct bytes *receipt) {
     session_stop(session, session->env->fault.kind);
 }
 
-static void take_frame(struct session *session) {
+/* `refused`: it is at fault already. */
+static void take_frame(struct session *session, bool refused) {
     struct session_env *env = session->env;
     struct stomp_frame frame = {.headers = env->headers, .header_capacity = env->header_capacity};
     session->frame_began_ms = 0;
     session->waits_since_ms = 0;
     if (!stomp_parser_take(&session->parser, &frame))
         fail(session, NULL);
-    else if (!session_handle_frame(session, &frame))
+    else if (refused || !session_handle_frame(session, &frame))
         fail(session, stomp_frame_find(&frame, BYTES("receipt")));
 }
 
 /* False: no more input is taken for now. */
 static bool take_or_hold_frame(struct session *session, uint64_t now_ms) {
-    if (!must_wait(session, session->parser.command)) {
-        take_frame(session);
+    enum stomp_command command = session->parser.command;
+    bool waits = must_wait(session, command);
+    bool refused = !waits && command == STOMP_SEND && !replies_prepare(session);
+    if (refused || (!waits && !must_wait(session, command))) {
+        take_frame(session, refused);
         return true;
     }
     if (!stomp_parser_hold(&session->parser)) {
@@ -196,6 +224,11 @@ void session_heard(struct session *session, uint64_t now_ms) {
 
 void session_wrote(struct session *session, uint64_t now_ms) {
     session->wrote_ms = now_ms;
+    queues_wrote(session);
+}
+
+void session_flushed(struct session *session) {
+    queues_flushed(session);
 }
 
 void session_stood_still(struct session *session, uint64_t ms) {
@@ -234,9 +267,9 @@ void session_logged_in(struct session *session, const char *user, uint64_t now_m
 static bool has_room(struct session *session, size_t size) {
     const struct outbox *outbox = &session->outbox;
     uint64_t limit = session->env->limits->outbox_size;
-    if (outbox->count > 0 && outbox->bytes + size > limit)
+    if (outbox->bytes > 0 && outbox->bytes + size > limit)
         session->env->ops->make_room(session);
-    return outbox->count == 0 || outbox->bytes + size <= limit;
+    return outbox->bytes == 0 || outbox->bytes + size <= limit;
 }
 
 /* Appends, or notes the overflow. False when out of memory. */
@@ -246,6 +279,13 @@ static bool enqueue(struct session *session, const struct outbox_entry *entry) {
     session_wake(session);
     session->overflowed = !has_room(session, outbox_entry_size(&session->outbox, entry));
     return session->overflowed || outbox_push(&session->outbox, entry);
+}
+
+bool session_send_delivery(struct session *session, const struct outbox_entry *entry) {
+    if (!outbox_push(&session->outbox, entry))
+        return false;
+    session_wake(session);
+    return true;
 }
 
 bool session_send_last(struct session *session, struct message *message) {
@@ -327,6 +367,13 @@ static void count_end(struct session *session, enum fault_kind end) {
     counter_subtract(&counters->subscriptions, session->subscription_count);
 }
 
+void session_unsubscribe(struct session *session, struct subscription *subscription) {
+    if (subscription->consumer)
+        queues_detach(session, subscription);
+    else
+        session->env->ops->unsubscribe(session, subscription);
+}
+
 void session_stop(struct session *session, enum fault_kind end) {
     count_end(session, end);
     session->state = SESSION_ENDING;
@@ -334,9 +381,12 @@ void session_stop(struct session *session, enum fault_kind end) {
     session->frame_began_ms = 0;
     session->asking = 0;
     session->unknown = 0;
-    LIST_FOR_EACH (node, &session->subscriptions)
-        session->env->ops->unsubscribe(session, CONTAINER_OF(node, struct subscription, in_session));
+    queues_leave(session);
+    LIST_FOR_EACH (node, &session->transactions.open)
+        queues_abort(session, CONTAINER_OF(node, struct transaction, in_session));
     transactions_end(&session->transactions);
+    LIST_FOR_EACH (node, &session->subscriptions)
+        session_unsubscribe(session, CONTAINER_OF(node, struct subscription, in_session));
     list_remove(&session->waiting);
     session->env->ops->ended(session, end == FAULT_NONE || end == FAULT_GONE ? "" : session->env->fault.message);
     session_wake(session);
@@ -392,7 +442,7 @@ uint64_t session_due(const struct session *session) {
     case SESSION_LOGGING_IN:
         return session->opened_ms + session->env->limits->connect_time_ms;
     case SESSION_OPEN:
-        return earlier(earlier(silence_due(session), beat_due(session)),
+        return earlier(earlier(earlier(silence_due(session), beat_due(session)), queues_due(session)),
                        earlier(frame_due(session), pause_due(session)));
     default:
         return UINT64_MAX;
@@ -416,6 +466,8 @@ void session_tick(struct session *session, uint64_t now_ms) {
         session_end(session, FAULT_SILENT, "no heart-beat from the client", true);
     else if (frame_due(session) <= now_ms)
         session_end(session, FAULT_LATE, "a frame took longer than frame-time", true);
+    else if (queues_due(session) <= now_ms)
+        session_end(session, FAULT_PAUSED, "the store of the queues has not answered within pause-time", true);
     else if (pause_due(session) <= now_ms)
         session_end(session, FAULT_PAUSED, "the server could not take this session's messages within pause-time", true);
     else if (beat_due(session) <= now_ms)

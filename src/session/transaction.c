@@ -45,14 +45,39 @@ bool transaction_add(struct transactions *transactions, struct transaction *tran
     return true;
 }
 
-void transaction_end(struct transactions *transactions, struct transaction *transaction) {
-    for (uint32_t n = 0; n < transaction->message_count; n++)
-        message_unref(transaction->messages[n]);
+bool transaction_change(struct transactions *transactions, struct transaction *transaction,
+                        const struct operation *operation) {
+    if (!transaction->change && !(transaction->change = change_new()))
+        return false;
+    uint64_t cost = transaction->change->cost;
+    if (!change_add(transaction->change, operation))
+        return false;
+    cost = transaction->change->cost - cost;
+    transaction->change->together = true;
+    transaction->bytes += cost;
+    transactions->bytes += cost;
+    return true;
+}
+
+void transaction_close(struct transactions *transactions, struct transaction *transaction) {
     list_remove(&transaction->in_session);
     transactions->count--;
     transactions->bytes -= transaction->bytes;
+}
+
+void transaction_free(struct transaction *transaction) {
+    if (!transaction)
+        return;
+    for (uint32_t n = 0; n < transaction->message_count; n++)
+        message_unref(transaction->messages[n]);
+    change_free(transaction->change);
     free(transaction->messages);
     free(transaction);
+}
+
+void transaction_end(struct transactions *transactions, struct transaction *transaction) {
+    transaction_close(transactions, transaction);
+    transaction_free(transaction);
 }
 
 void transactions_end(struct transactions *transactions) {

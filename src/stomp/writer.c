@@ -259,10 +259,20 @@ struct message *stomp_readdress(const struct message *message, uint8_t route, st
 
 bool stomp_passes_on(struct bytes header_name) {
     static const struct bytes kept[] = {
-        LITERAL("destination"), LITERAL("content-length"), LITERAL("receipt"),
-        LITERAL("transaction"), LITERAL("user"),           LITERAL("session"),
-        LITERAL("node"),        LITERAL("subscription"),   LITERAL("message-id"),
-        LITERAL("ack"),         LITERAL("redelivered"),
+        LITERAL("destination"),
+        LITERAL("content-length"),
+        LITERAL("receipt"),
+        LITERAL("transaction"),
+        LITERAL("user"),
+        LITERAL("session"),
+        LITERAL("node"),
+        LITERAL("subscription"),
+        LITERAL("message-id"),
+        LITERAL("ack"),
+        LITERAL("redelivered"),
+        LITERAL("delivery-count"),
+        LITERAL("dead-letter-from"),
+        LITERAL("dead-letter-reason"),
     };
     header_name = stomp_trim(header_name); /* as receivers of 1.0 do: "content-length " is content-length to them */
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {

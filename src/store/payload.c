@@ -2,7 +2,7 @@
  * The layout of docs/payload.md, written and read. The hub writes one for each publication and reads one for each that
  * comes in, so writing is a few copies into one block, and reading looks at every byte once before it copies.
  *
- *     front:  version, type, length of boot, sequence, boot
+ *     front:  version, type, length of boot, sequence, boot; in a word of PAYLOAD_READY a queue's name follows
  *     parts:  route, text, lengths of key, only, three heads and body; then heads, body, key, only
  */
 #include "stompd/store/payload.h"
@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "stompd/base/utf8.h"
+#include "stompd/route/queue_name.h"
 #include "stompd/session/session.h"
 #include "user_key.h"
 
@@ -22,7 +23,9 @@
 
 #define CONTENT_LENGTH "content-length"
 
-/* What a publication holds behind its front, as it lies in the payload. */
+const char payload_out_of_memory[] = "this node is out of memory";
+
+/* What a message holds behind its front, as it lies in the payload. */
 struct parts {
     uint8_t route;
     uint8_t text;
@@ -131,7 +134,7 @@ static bool read_front(struct bytes payload, struct payload_origin *origin, stru
     uint64_t type = take_number(&payload, 1);
     size_t boot_len = (size_t)take_number(&payload, 1);
     origin->sequence = take_number(&payload, 8);
-    if (type < PAYLOAD_PUBLICATION || type > PAYLOAD_PROBE)
+    if (type < PAYLOAD_PUBLICATION || type > PAYLOAD_STORED)
         return refuse(why, "it has no type that this node knows");
     origin->type = (enum payload_type)type;
     origin->boot = (struct bytes){payload.data, boot_len};
@@ -143,11 +146,29 @@ static bool read_front(struct bytes payload, struct payload_origin *origin, stru
     return true;
 }
 
+static bool is_message(enum payload_type type) {
+    return type == PAYLOAD_PUBLICATION || type == PAYLOAD_STORED;
+}
+
+/* What follows the front of a word. */
+static bool check_rest(enum payload_type type, struct bytes rest, const char **why) {
+    if (type == PAYLOAD_READY)
+        return queue_name_is_valid(rest) || refuse(why, "it does not say which queue is ready");
+    return is_message(type) || rest.len == 0 || refuse(why, "more follows than there should be");
+}
+
 bool payload_read_origin(struct bytes payload, struct payload_origin *origin, const char **why) {
     struct bytes rest;
-    if (!read_front(payload, origin, &rest, why))
+    return read_front(payload, origin, &rest, why) && check_rest(origin->type, rest, why);
+}
+
+bool payload_read_ready(struct bytes payload, struct bytes *queue, const char **why) {
+    struct payload_origin origin;
+    if (!read_front(payload, &origin, queue, why))
         return false;
-    return origin->type == PAYLOAD_PUBLICATION || rest.len == 0 || refuse(why, "more follows than there should be");
+    if (origin.type != PAYLOAD_READY)
+        return refuse(why, "it does not say which queue is ready");
+    return check_rest(origin.type, *queue, why);
 }
 
 /* ---- reading a message ---- */
@@ -257,11 +278,17 @@ static bool is_key(uint8_t route, struct bytes key) {
     struct user_key split;
     if (route == ROUTE_USER)
         return user_key_split(key, &split);
+    if (route == ROUTE_QUEUE)
+        return queue_name_is_valid(key);
     return destination_of_send(key, &destination, &fault) && destination.kind == DESTINATION_TOPIC;
 }
 
-static bool check(const struct parts *parts, const char **why) {
-    if (parts->route != ROUTE_TOPIC && parts->route != ROUTE_USER)
+static bool is_route_of(enum payload_type type, uint8_t route) {
+    return type == PAYLOAD_STORED ? route == ROUTE_QUEUE : route == ROUTE_TOPIC || route == ROUTE_USER;
+}
+
+static bool check(const struct parts *parts, enum payload_type type, const char **why) {
+    if (!is_route_of(type, parts->route))
         return refuse(why, "its route is none that this node knows");
     if (!is_body(parts->body))
         return refuse(why, "its body does not end with a NUL");
@@ -292,7 +319,7 @@ static void set_heads(struct message *message, const struct parts *parts, uint32
 static struct message *build(const struct parts *parts, unsigned owners, const char **why) {
     struct message *message = message_new(owners, parts->all.len);
     if (!message) {
-        *why = "this node is out of memory";
+        *why = payload_out_of_memory;
         return NULL;
     }
     uint32_t start = (uint32_t)(message_data(message) - (char *)message);
@@ -315,9 +342,9 @@ struct message *payload_read_message(struct bytes payload, unsigned owners, cons
     struct bytes rest;
     if (!read_front(payload, &origin, &rest, why))
         return NULL;
-    if (origin.type != PAYLOAD_PUBLICATION) {
-        *why = "it is no publication";
+    if (!is_message(origin.type)) {
+        *why = "it is no message";
         return NULL;
     }
-    return read_parts(rest, &parts, why) && check(&parts, why) ? build(&parts, owners, why) : NULL;
+    return read_parts(rest, &parts, why) && check(&parts, origin.type, why) ? build(&parts, owners, why) : NULL;
 }

@@ -13,6 +13,7 @@ struct redis_call {
     struct list_node in_list; /* `again` or `away` */
     enum redis_call_kind kind;
     struct store_call told;
+    struct redis_reply_call raw; /* in place of `told` where its function is set */
     size_t len;
     char command[];
 };
@@ -32,21 +33,21 @@ static const struct call_form {
     [CALL_SESSION_PAGE] = {"HSCAN", false, false, redis_answer_session_page},
     [CALL_USER_SESSIONS] = {"SMEMBERS", false, false, redis_answer_user_sessions},
     [CALL_USERS] = {"users", true, false, redis_answer_users},
+    [CALL_CHANGE] = {"change", true, false, NULL},
+    [CALL_TAKE] = {"take", true, false, NULL},
+    [CALL_BINDINGS] = {"bindings", true, false, NULL},
 };
 
 /* What the loading of scripts is sent with. */
 static char loading;
 
-static struct redis_call *call_new(enum redis_call_kind kind, const struct redis_command *command,
-                                   struct store_call told) {
+static struct redis_call *call_new(enum redis_call_kind kind, const struct redis_command *command) {
     size_t len = command->bytes.len;
     struct redis_call *call = command->failed ? NULL : malloc(sizeof *call + len);
     if (!call)
         return NULL;
+    *call = (struct redis_call){.kind = kind, .len = len};
     list_init(&call->in_list);
-    call->kind = kind;
-    call->told = told;
-    call->len = len;
     memcpy(call->command, command->bytes.data, len);
     return call;
 }
@@ -55,6 +56,12 @@ static void tell(struct redis_call *call, const struct store_answer *answer) {
     struct store_call told = call->told;
     free(call);
     told.done(told.arg, answer);
+}
+
+static void tell_raw(struct redis_call *call, const redisReply *reply) {
+    struct redis_reply_call raw = call->raw;
+    free(call);
+    raw.done(raw.arg, reply);
 }
 
 /* ---- away ---- */
@@ -66,28 +73,35 @@ static void put_away(struct redis_calls *calls, struct redis_call *call) {
         event_active(calls->away_turn, 0, 0);
 }
 
-/* Only those that are there now: whoever is told may call again. */
-static void tell_away(struct list_node *list) {
+static void tell_away(struct redis_call *call) {
     static const struct store_answer away = {.result = STORE_AWAY};
+    if (call->raw.done)
+        tell_raw(call, NULL);
+    else
+        tell(call, &away);
+}
+
+/* Only those that are there now: whoever is told may call again. */
+static void tell_all_away(struct list_node *list) {
     struct list_node now;
     struct list_node *node;
     list_init(&now);
     while ((node = list_take_first(list)) != NULL)
         list_append(&now, node);
     while ((node = list_take_first(&now)) != NULL)
-        tell(CONTAINER_OF(node, struct redis_call, in_list), &away);
+        tell_away(CONTAINER_OF(node, struct redis_call, in_list));
 }
 
 static void on_away_turn(evutil_socket_t fd, short events, void *arg) {
     struct redis_calls *calls = arg;
     (void)fd;
     (void)events;
-    tell_away(&calls->away);
+    tell_all_away(&calls->away);
 }
 
 void redis_calls_down(struct redis_calls *calls) {
-    tell_away(&calls->again);
-    tell_away(&calls->away);
+    tell_all_away(&calls->again);
+    tell_all_away(&calls->away);
 }
 
 /* ---- out ---- */
@@ -100,17 +114,41 @@ static void send_call(struct redis_calls *calls, struct redis_call *call) {
         put_away(calls, call);
 }
 
-void redis_calls_make(struct redis_calls *calls, enum redis_call_kind kind, const struct redis_command *command,
-                      struct store_call told) {
-    struct redis_call *call = call_new(kind, command, told);
+/* NULL: out of memory, and the link breaks. */
+static struct redis_call *prepare(struct redis_calls *calls, enum redis_call_kind kind,
+                                  const struct redis_command *command) {
+    struct redis_call *call = call_new(kind, command);
     if (!call) {
         log_error("out of memory: a call to Redis is not made");
         redis_link_break(calls->link, "out of memory");
-    } else if (list_is_empty(&calls->again)) {
-        send_call(calls, call);
-    } else {
-        list_append(&calls->again, &call->in_list);
     }
+    return call;
+}
+
+static void make(struct redis_calls *calls, struct redis_call *call) {
+    if (list_is_empty(&calls->again))
+        send_call(calls, call);
+    else
+        list_append(&calls->again, &call->in_list);
+}
+
+void redis_calls_make(struct redis_calls *calls, enum redis_call_kind kind, const struct redis_command *command,
+                      struct store_call told) {
+    struct redis_call *call = prepare(calls, kind, command);
+    if (!call)
+        return;
+    call->told = told;
+    make(calls, call);
+}
+
+bool redis_calls_make_raw(struct redis_calls *calls, enum redis_call_kind kind, const struct redis_command *command,
+                          struct redis_reply_call told) {
+    struct redis_call *call = prepare(calls, kind, command);
+    if (!call)
+        return false;
+    call->raw = told;
+    make(calls, call);
+    return true;
 }
 
 static void send_again(struct redis_calls *calls) {
@@ -142,8 +180,11 @@ static bool is_known(struct redis_calls *calls, const struct redis_error *error,
 }
 
 void redis_calls_refused(struct redis_calls *calls, const char *command, const redisReply *reply) {
+    redis_calls_complain(calls, command, reply->type == REDIS_REPLY_ERROR ? reply->str : "an answer of another form");
+}
+
+void redis_calls_complain(struct redis_calls *calls, const char *command, const char *said) {
     char text[sizeof calls->link->trouble];
-    const char *said = reply->type == REDIS_REPLY_ERROR ? reply->str : "an answer of another form";
     const struct redis_error *error = redis_error_find(said);
     calls->refused++;
     redis_error_explain(text, sizeof text, command, said);
@@ -196,16 +237,17 @@ static bool is_noscript(const redisReply *reply) {
 }
 
 static void on_call(struct redis_calls *calls, struct redis_call *call, const redisReply *reply) {
-    static const struct store_answer away = {.result = STORE_AWAY};
     calls->under_way--;
     if (!reply) {
-        tell(call, &away);
+        tell_away(call);
     } else if (is_noscript(reply) || !list_is_empty(&calls->again)) {
         list_append(&calls->again, &call->in_list);
         if (!is_noscript(reply) && forms[call->kind].is_script)
             redis_link_break(calls->link, "its scripts were flushed and loaded again amid calls");
         else if (calls->under_way == 0)
             send_again(calls);
+    } else if (call->raw.done) {
+        tell_raw(call, reply);
     } else {
         tell_answer(calls, call, reply);
     }

@@ -27,7 +27,16 @@ enum redis_call_kind {
     CALL_REMOVE_SESSIONS,
     CALL_SESSION_PAGE,
     CALL_USER_SESSIONS,
-    CALL_USERS
+    CALL_USERS,
+    CALL_CHANGE,
+    CALL_TAKE,
+    CALL_BINDINGS
+};
+
+/* Whom to tell of the answer to one of the last three kinds: the reply, which may be an error, or NULL: away. */
+struct redis_reply_call {
+    void (*done)(void *arg, const redisReply *reply);
+    void *arg;
 };
 
 struct redis_calls {
@@ -52,6 +61,9 @@ void redis_calls_free(struct redis_calls *calls);
 /* Makes a call, with a command that is copied. Out of memory it is not answered, but the link breaks. */
 void redis_calls_make(struct redis_calls *calls, enum redis_call_kind kind, const struct redis_command *command,
                       struct store_call told);
+/* The same for a call whose reply is read by whoever made it. False: it was not made, and nobody is told. */
+MUST_CHECK bool redis_calls_make_raw(struct redis_calls *calls, enum redis_call_kind kind,
+                                     const struct redis_command *command, struct redis_reply_call told);
 
 /* The link's answer to a call, or to the loading of scripts. */
 void redis_calls_answered(struct redis_calls *calls, void *what, const redisReply *reply);
@@ -67,5 +79,7 @@ size_t redis_calls_waiting(const struct redis_calls *calls);
 
 /* Counts and logs an error, which `command` (static text) was answered. Breaks the link when that is of no use any more. */
 void redis_calls_refused(struct redis_calls *calls, const char *command, const redisReply *reply);
+/* The same for an error that a script has met and tells of in its answer. */
+void redis_calls_complain(struct redis_calls *calls, const char *command, const char *said);
 
 #endif

@@ -31,6 +31,8 @@ static const struct redis_error errors[] = {
      ERROR_OF_SERVER},
     {"NOREPLICAS", "the server has too few replicas: see its min-replicas-to-write", ERROR_OF_SERVER},
     {"WRONGTYPE", "a key holds something else: does another application use this prefix?", ERROR_OF_COMMAND},
+    {"exhausted the last possible ID", "somebody has written into a queue: the key of that name has to be deleted",
+     ERROR_OF_COMMAND},
     {"CROSSSLOT", CLUSTER, ERROR_OF_LINK},
     {"MOVED", CLUSTER, ERROR_OF_LINK},
     {"CLUSTERDOWN", CLUSTER, ERROR_OF_LINK},

@@ -4,22 +4,25 @@
  */
 #include "stompd/store/redis_store.h"
 
-#include <stdio.h>
+#include <assert.h>
 #include <stdlib.h>
 
 #include "redis_calls.h"
 #include "redis_error.h"
-#include "stompd/base/log.h"
+#include "redis_queues.h"
+#include "stompd/store/payload.h"
 
 struct redis_store {
     struct store store;
     struct redis_conf conf;
     struct redis_link link;
     struct redis_calls calls;
+    struct redis_queues *queues;  /* NULL: nobody wants any */
     struct redis_command command; /* scratch */
     struct bytes prefix;
     struct buffer glob_prefix; /* the same, as globs have it */
     struct buffer user_front;  /* of the key of a user's sessions */
+    struct buffer ready_word;  /* to which scripts add a queue's name */
     struct buffer key;         /* scratch */
     uint64_t renewals;         /* the count of this boot; goes up with each link too */
     uint64_t least;            /* that of this link's first renewal; 0: there was none yet */
@@ -154,6 +157,8 @@ static void on_answered(void *arg, void *what, const redisReply *reply) {
 static void on_down(void *arg) {
     struct redis_store *redis = arg;
     redis_calls_down(&redis->calls);
+    if (redis->queues)
+        redis_queues_down(redis->queues);
     redis->store.events->down(redis->store.arg);
 }
 
@@ -186,15 +191,11 @@ static void begin_script(struct redis_store *redis, enum redis_script script, si
     redis_command_add_number(&redis->command, keys);
 }
 
-/* For the scripts that clean up or write: what all keys are, and whose they are. */
-static void begin_registry_script(struct redis_store *redis, enum redis_script script, struct bytes node,
-                                  struct bytes boot, size_t arguments) {
-    begin_script(redis, script, 3, 2 + arguments);
+/* For the scripts that clean up or write: which keys the registry has, of that boot. */
+static void add_registry_keys(struct redis_store *redis, struct bytes boot) {
     add_key(redis, "nodes", BYTES(""), "");
     add_sessions_key(redis, boot);
     add_key(redis, "users", BYTES(""), "");
-    redis_command_add(&redis->command, node);
-    redis_command_add(&redis->command, boot);
 }
 
 static void make_call(struct redis_store *redis, enum redis_call_kind kind, struct store_call call) {
@@ -215,30 +216,47 @@ static void renew(struct store *store, struct store_call call) {
     make_call(redis, CALL_RENEW, call);
 }
 
+static void begin_burial(struct redis_store *redis, struct bytes node, struct bytes boot) {
+    begin_script(redis, REDIS_SCRIPT_BURY, 6, 7);
+    add_registry_keys(redis, boot);
+    add_key(redis, "boot:", boot, ":calls");
+    add_key(redis, "boot:", boot, ":queues");
+    add_key(redis, "durables", BYTES(""), ":seen");
+    redis_command_add(&redis->command, node);
+    redis_command_add(&redis->command, boot);
+}
+
+static void end_burial(struct redis_store *redis, enum redis_call_kind kind, struct store_call call) {
+    redis_command_add_number(&redis->command, STORE_SESSIONS_MAX);
+    redis_command_add(&redis->command, buffer_bytes(&redis->user_front));
+    redis_command_add(&redis->command, redis->prefix);
+    redis_command_add(&redis->command, buffer_bytes(&redis->ready_word));
+    make_call(redis, kind, call);
+}
+
 static void bury(struct store *store, const struct store_node *dead, struct store_call call) {
     struct redis_store *redis = of(store);
-    begin_registry_script(redis, REDIS_SCRIPT_BURY, dead->node, dead->boot, 3);
+    begin_burial(redis, dead->node, dead->boot);
     if (dead->fenced)
         redis_command_add(&redis->command, BYTES("dead"));
     else
         redis_command_add_number(&redis->command, dead->renewals);
-    redis_command_add_number(&redis->command, STORE_SESSIONS_MAX);
-    redis_command_add(&redis->command, buffer_bytes(&redis->user_front));
-    make_call(redis, CALL_BURY, call);
+    end_burial(redis, CALL_BURY, call);
 }
 
 static void leave(struct store *store, struct store_call call) {
     struct redis_store *redis = of(store);
-    begin_registry_script(redis, REDIS_SCRIPT_BURY, bytes_of(redis->conf.node), bytes_of(redis->conf.boot), 3);
+    begin_burial(redis, bytes_of(redis->conf.node), bytes_of(redis->conf.boot));
     redis_command_add(&redis->command, BYTES(""));
-    redis_command_add_number(&redis->command, STORE_SESSIONS_MAX);
-    redis_command_add(&redis->command, buffer_bytes(&redis->user_front));
-    make_call(redis, CALL_LEAVE, call);
+    end_burial(redis, CALL_LEAVE, call);
 }
 
 static void write_sessions(struct redis_store *redis, enum redis_script script, const struct store_session *sessions,
                            size_t count) {
-    begin_registry_script(redis, script, bytes_of(redis->conf.node), bytes_of(redis->conf.boot), 3 + 2 * count);
+    begin_script(redis, script, 3, 5 + 2 * count);
+    add_registry_keys(redis, bytes_of(redis->conf.boot));
+    redis_command_add(&redis->command, bytes_of(redis->conf.node));
+    redis_command_add(&redis->command, bytes_of(redis->conf.boot));
     redis_command_add_number(&redis->command, redis->renewals);
     redis_command_add_number(&redis->command, redis->least);
     redis_command_add(&redis->command, buffer_bytes(&redis->user_front));
@@ -295,9 +313,11 @@ static void user_sessions(struct store *store, struct bytes user, struct store_c
 
 static void free_all(struct redis_store *redis) {
     redis_calls_free(&redis->calls);
+    redis_queues_free(redis->queues);
     redis_command_free(&redis->command);
     buffer_free(&redis->glob_prefix);
     buffer_free(&redis->user_front);
+    buffer_free(&redis->ready_word);
     buffer_free(&redis->key);
     free(redis);
 }
@@ -329,14 +349,13 @@ static const struct store_ops store_ops = {.publish = publish,
 
 static bool make_fronts(struct redis_store *redis) {
     const struct redis_conf *conf = &redis->conf;
-    const char *front = conf->registry_prefix;
+    struct bytes front = bytes_of(conf->registry_prefix ? conf->registry_prefix : conf->prefix);
+    struct bytes rest = conf->registry_prefix ? BYTES("") : BYTES("user:");
+    struct payload_origin origin = {.type = PAYLOAD_READY, .boot = bytes_of(conf->boot)};
     redis->prefix = bytes_of(conf->prefix);
-    if (front)
-        return redis_glob_of_prefix(&redis->glob_prefix, conf->prefix) &&
-               buffer_append(&redis->user_front, front, strlen(front));
     return redis_glob_of_prefix(&redis->glob_prefix, conf->prefix) &&
-           buffer_append(&redis->user_front, redis->prefix.data, redis->prefix.len) &&
-           buffer_append(&redis->user_front, "user:", 5);
+           buffer_append(&redis->user_front, front.data, front.len) &&
+           buffer_append(&redis->user_front, rest.data, rest.len) && payload_write_word(&redis->ready_word, &origin);
 }
 
 struct store *redis_store_new(struct event_base *base, const struct redis_conf *conf, const struct store_events *events,
@@ -353,6 +372,16 @@ struct store *redis_store_new(struct event_base *base, const struct redis_conf *
         return NULL;
     }
     return &redis->store;
+}
+
+struct queue_store *redis_store_queues(struct store *store, unsigned owners, const struct queue_events *events,
+                                       void *arg) {
+    struct redis_store *redis = of(store);
+    struct redis_queues_conf conf = {
+        .redis = &redis->conf, .ready_word = buffer_bytes(&redis->ready_word), .owners = owners};
+    assert(!redis->queues);
+    redis->queues = redis_queues_new(&redis->calls, &conf, events, arg);
+    return redis->queues ? redis_queues_store(redis->queues) : NULL;
 }
 
 void redis_store_status(const struct store *store, struct redis_status *status) {

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/random.h"
+#include "stompd/edge/queue_mail.h"
 
 #define NOW_MS 1000
 
@@ -81,8 +82,32 @@ static void on_unsubscribe(struct session *session, struct subscription *subscri
     router_unsubscribe(router_of(session), subscription);
 }
 
-static bool on_publish(struct session *session, struct message *message) {
-    return router_publish(router_of(session), message);
+static struct sim_worker *worker_of(struct session_env *env) {
+    return CONTAINER_OF(env, struct sim_worker, env);
+}
+
+static bool on_publish(struct session_env *env, struct message *message) {
+    return router_publish(&worker_of(env)->router, message);
+}
+
+static bool on_consume(struct session_env *env, const struct consumer *consumer, struct bytes topic) {
+    return queue_mail_consume(&worker_of(env)->for_hub, env->owner, consumer, topic);
+}
+
+static bool on_forget(struct session_env *env, struct bytes queue) {
+    return queue_mail_forget(&worker_of(env)->for_hub, env->owner, queue);
+}
+
+static void on_unconsume(struct session_env *env, uint64_t consumer) {
+    queue_mail_unconsume(&worker_of(env)->for_hub, env->owner, consumer);
+}
+
+static void on_written(struct session_env *env, uint64_t consumer, uint64_t bytes) {
+    queue_mail_written(&worker_of(env)->for_hub, env->owner, consumer, bytes);
+}
+
+static bool on_submit(struct session_env *env, struct change *change) {
+    return queue_mail_submit(&worker_of(env)->for_hub, env->owner, change);
 }
 
 static const struct session_ops routed = {.wake = on_wake,
@@ -93,7 +118,12 @@ static const struct session_ops routed = {.wake = on_wake,
                                           .log_in = on_log_in,
                                           .subscribe = on_subscribe,
                                           .unsubscribe = on_unsubscribe,
-                                          .publish = on_publish};
+                                          .publish = on_publish,
+                                          .consume = on_consume,
+                                          .forget = on_forget,
+                                          .unconsume = on_unconsume,
+                                          .written = on_written,
+                                          .submit = on_submit};
 
 /* ---- workers ---- */
 
@@ -108,6 +138,7 @@ static const struct session_limits generous = {.before_login = {.frame_size = 20
                                                           .header_size = 1024,
                                                           .frame_size_key = "frame-size"},
                                                .subscriptions = 64,
+                                               .prefetch = 1000,
                                                .transactions = 8,
                                                .transaction_frames = 64,
                                                .transaction_size = 1u << 20,
@@ -127,6 +158,8 @@ static void init_worker(struct simulator *simulator, unsigned index, struct mail
     worker->env = (struct session_env){.ops = &routed,
                                        .limits = &simulator->limits,
                                        .anonymous = true,
+                                       .policies = &simulator->policies,
+                                       .node = "sim",
                                        .boot = boot,
                                        .boot_id = boot_id,
                                        .owner = index,
@@ -135,10 +168,10 @@ static void init_worker(struct simulator *simulator, unsigned index, struct mail
     assert_true(session_env_init(&worker->env));
     mailbox_init(&worker->hub, wake_nobody, NULL);
     assert_true(router_init(&worker->router, &worker->env, index, simulator->worker_count, mailboxes,
-                            simulator->hub ? &worker->hub : NULL));
+                            simulator->hub ? &worker->hub : NULL, simulator->cluster));
 }
 
-static struct simulator *create(unsigned worker_count, unsigned hub, uint64_t seed, const char *boot,
+static struct simulator *create(unsigned worker_count, unsigned hub, bool cluster, uint64_t seed, const char *boot,
                                 const char *boot_id) {
     struct mailbox *mailboxes[SIM_WORKERS_MAX];
     struct simulator *simulator = calloc(1, sizeof *simulator);
@@ -148,6 +181,7 @@ static struct simulator *create(unsigned worker_count, unsigned hub, uint64_t se
     simulator->random = seed;
     simulator->worker_count = worker_count;
     simulator->hub = hub;
+    simulator->cluster = cluster;
     for (unsigned n = 0; n < worker_count; n++) {
         mailboxes[n] = &simulator->workers[n].mailbox;
         mailbox_init(mailboxes[n], wake_nobody, NULL);
@@ -158,11 +192,15 @@ static struct simulator *create(unsigned worker_count, unsigned hub, uint64_t se
 }
 
 struct simulator *simulator_new(unsigned worker_count, uint64_t seed) {
-    return create(worker_count, 0, seed, "node-a:b00t", "b00t");
+    return create(worker_count, 0, false, seed, "node-a:b00t", "b00t");
+}
+
+struct simulator *simulator_new_with_lone_hub(unsigned worker_count, uint64_t seed) {
+    return create(worker_count, 1, false, seed, "node-a:b00t", "b00t");
 }
 
 struct simulator *simulator_new_with_hub(unsigned worker_count, uint64_t seed, const char *boot, const char *boot_id) {
-    return create(worker_count, 1, seed, boot, boot_id);
+    return create(worker_count, 1, true, seed, boot, boot_id);
 }
 
 static void free_worker(struct sim_worker *worker) {
@@ -205,6 +243,9 @@ static unsigned sender_of(const struct sim_worker *worker, const struct mail *ma
     case MAIL_CREDIT:
         return ((const struct mail_credit *)mail)->from;
     case MAIL_CLUSTER:
+    case MAIL_CHANGED:
+    case MAIL_CONSUMING:
+    case MAIL_DELIVERY:
         return worker->simulator->worker_count;
     default:
         fail_msg("no peer sends mail of type %u", mail->type);
@@ -242,7 +283,7 @@ static struct mail *take_oldest(struct mail_batch *queue) {
 
 static void handle(struct sim_worker *worker, struct mail *mail) {
     worker->handled[mail->type]++;
-    assert_true(router_take_mail(&worker->router, mail));
+    assert_true(router_take_mail(&worker->router, mail) || queue_mail_take(&worker->env, mail));
     free(mail);
 }
 
@@ -328,6 +369,11 @@ void sim_settle(struct simulator *simulator) {
 /* ---- clients ---- */
 
 struct sim_client *sim_connect(struct simulator *simulator, unsigned worker, const char *login) {
+    return sim_connect_as(simulator, worker, login, "1.2");
+}
+
+struct sim_client *sim_connect_as(struct simulator *simulator, unsigned worker, const char *login,
+                                  const char *version) {
     struct sim_client *client = calloc(1, sizeof *client);
     assert_non_null(client);
     assert_true(simulator->client_count < SIM_CLIENTS_MAX);
@@ -338,9 +384,9 @@ struct sim_client *sim_connect(struct simulator *simulator, unsigned worker, con
     assert_non_null(client->session);
     client->session->transport = client;
     if (login)
-        sim_send(client, "CONNECT\naccept-version:1.2\nhost:h\nlogin:%s\npasscode:secret\n\n", login);
+        sim_send(client, "CONNECT\naccept-version:%s\nhost:h\nlogin:%s\npasscode:secret\n\n", version, login);
     else
-        sim_send(client, "CONNECT\naccept-version:1.2\nhost:h\n\n");
+        sim_send(client, "CONNECT\naccept-version:%s\nhost:h\n\n", version);
     const char *frame = sim_read(client);
     assert_non_null(frame);
     assert_int_equal(strncmp(frame, "CONNECTED\n", 10), 0);
@@ -402,7 +448,9 @@ const char *sim_read(struct sim_client *client) {
     assert_true(buffer_reserve(&client->frame, size));
     assert_ptr_equal(outbox_entry_write(outbox, entry, client->frame.data), client->frame.data + size);
     assert_int_equal(client->frame.data[size - 1], '\0');
-    outbox_pop(outbox);
+    session_pop(client->session);
+    session_wrote(client->session, NOW_MS);
+    session_flushed(client->session);
     return client->frame.data;
 }
 

@@ -39,9 +39,11 @@ struct sim_client {
 
 struct simulator {
     struct session_limits limits; /* generous; a test lowers what it is about */
+    struct policies policies;     /* none: the defaults hold */
     uint64_t random;              /* the order in which mail is handled */
     unsigned worker_count;
     unsigned hub; /* 1: there is one, the test; it sends mail as number `worker_count` */
+    bool cluster; /* it stands for other nodes */
     struct sim_worker workers[SIM_WORKERS_MAX];
     struct sim_client *clients[SIM_CLIENTS_MAX];
     size_t client_count;
@@ -49,7 +51,10 @@ struct simulator {
 
 struct simulator *simulator_new(unsigned worker_count, uint64_t seed);
 
-/* The same with a hub, for a boot ("<node>:<boot id>"); both strings are borrowed. */
+/* The same with a hub that stands for no other nodes. */
+struct simulator *simulator_new_with_lone_hub(unsigned worker_count, uint64_t seed);
+
+/* The same with the hub of a node of a cluster, for a boot ("<node>:<boot id>"); both strings are borrowed. */
 struct simulator *simulator_new_with_hub(unsigned worker_count, uint64_t seed, const char *boot, const char *boot_id);
 
 /* For the hub: the oldest mail that the worker has sent it, the caller's to free. NULL: nothing is under way. */
@@ -60,6 +65,9 @@ void simulator_free(struct simulator *simulator);
 
 /* An OPEN session on that worker, STOMP 1.2, its CONNECTED read. `login` NULL: anonymous; any passcode is right. */
 struct sim_client *sim_connect(struct simulator *simulator, unsigned worker, const char *login);
+
+/* The same with another version, such as "1.1". */
+struct sim_client *sim_connect_as(struct simulator *simulator, unsigned worker, const char *login, const char *version);
 
 /* The socket is gone. */
 void sim_close(struct sim_client *client);

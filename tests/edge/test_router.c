@@ -556,6 +556,145 @@ static void test_everything_is_freed_with_mail_of_every_kind_under_way(void **st
     sim_expect_nothing(asking);
 }
 
+/* ---- the hub of a node on its own: a peer that publishes nothing and wants some topics ---- */
+
+#define WITH_HUB(name, workers) cmocka_unit_test_prestate_setup_teardown(name, setup_with_hub, teardown, (workers))
+
+static int setup_with_hub(void **state) {
+    *state = simulator_new_with_lone_hub(*(unsigned *)*state, 1);
+    return 0;
+}
+
+/* As src/hub/durable_bindings.c tells it. */
+static void tell_interest(struct simulator *simulator, unsigned worker, enum mail_type type, enum interest_kind kind,
+                          const char *key) {
+    size_t len = strlen(key);
+    struct mail_interest *mail = malloc(sizeof *mail + len);
+    assert_non_null(mail);
+    *mail = (struct mail_interest){
+        .mail.type = type, .from = simulator->worker_count, .kind = kind, .id = 7, .key_len = len};
+    memcpy(mail->key, key, len);
+    mailbox_post(&simulator->workers[worker].mailbox, &mail->mail);
+    sim_step(simulator, simulator->worker_count, worker, type);
+}
+
+/* The mail that the hub gets next from that worker, of that type. */
+static struct mail *at_hub(struct simulator *simulator, unsigned worker, enum mail_type type) {
+    struct mail *mail = sim_take_for_hub(simulator, worker);
+    assert_non_null(mail);
+    assert_int_equal(mail->type, type);
+    return mail;
+}
+
+static void expect_confirmation(struct simulator *simulator, unsigned worker, const char *key) {
+    struct mail_interest *mail = (struct mail_interest *)at_hub(simulator, worker, MAIL_CONFIRM);
+    assert_int_equal(mail->from, worker);
+    assert_int_equal(mail->id, 7);
+    assert_true(bytes_equal((struct bytes){mail->key, mail->key_len}, bytes_of(key)));
+    free(mail);
+}
+
+/* Returns what it counts for. */
+static uint64_t expect_at_hub(struct simulator *simulator, unsigned worker, const char *body) {
+    struct mail_publish *mail = (struct mail_publish *)at_hub(simulator, worker, MAIL_PUBLISH);
+    assert_int_equal(mail->from, worker);
+    assert_string_equal(message_body(mail->message).data, body);
+    uint64_t cost = router_cost(mail->message);
+    message_unref(mail->message);
+    free(mail);
+    return cost;
+}
+
+static void expect_nothing_at_hub(struct simulator *simulator, unsigned worker) {
+    assert_null(sim_take_for_hub(simulator, worker));
+}
+
+static void test_a_hub_that_stands_for_no_nodes_is_told_of_no_interest(void **state) {
+    struct simulator *simulator = *state;
+    struct sim_client *client = sim_connect(simulator, 0, NULL);
+    subscribe(client, "s", "/topic/a");
+    sim_step(simulator, 0, 1, MAIL_ANNOUNCE);
+    sim_step(simulator, 1, 0, MAIL_CONFIRM);
+    sim_expect_receipt(client, "s");
+    publish(client, "/topic/b", "hi");
+    expect_nothing_at_hub(simulator, 0);
+    expect_nothing_at_hub(simulator, 1);
+}
+
+static void test_the_hub_gets_what_it_wants_from_who_publishes_it(void **state) {
+    struct simulator *simulator = *state;
+    struct sim_client *subscriber = connect_subscribed(simulator, 1, NULL, "/topic/a.b");
+    for (unsigned n = 0; n < 2; n++) {
+        tell_interest(simulator, n, MAIL_ANNOUNCE, INTEREST_EXACT, "/topic/a.b");
+        expect_confirmation(simulator, n, "/topic/a.b");
+        tell_interest(simulator, n, MAIL_ANNOUNCE, INTEREST_PATTERN, "/topic/a.*");
+        expect_confirmation(simulator, n, "/topic/a.*");
+    }
+    struct sim_client *publisher = sim_connect(simulator, 0, NULL);
+    publish(publisher, "/topic/a.b", "1");
+    publish(publisher, "/topic/c", "2");
+    publish(publisher, "/topic/a.c", "3");
+    sim_settle(simulator);
+    expect_at_hub(simulator, 0, "1"); /* once, though it wants it twice */
+    expect_at_hub(simulator, 0, "3");
+    expect_nothing_at_hub(simulator, 0);
+    expect_nothing_at_hub(simulator, 1);
+    sim_expect_message(subscriber, "s", "1");
+    sim_expect_nothing(subscriber);
+}
+
+static void test_the_hub_gets_no_more_of_what_it_has_withdrawn(void **state) {
+    struct simulator *simulator = *state;
+    struct sim_client *publisher = sim_connect(simulator, 0, NULL);
+    tell_interest(simulator, 0, MAIL_ANNOUNCE, INTEREST_PATTERN, "/topic/**");
+    expect_confirmation(simulator, 0, "/topic/**");
+    tell_interest(simulator, 0, MAIL_WITHDRAW, INTEREST_PATTERN, "/topic/**");
+    publish(publisher, "/topic/a", "1");
+    expect_nothing_at_hub(simulator, 0);
+}
+
+static void test_a_user_destination_is_no_topic_that_the_hub_wants(void **state) {
+    struct simulator *simulator = *state;
+    struct sim_client *ann = sim_connect(simulator, 0, "ann");
+    tell_interest(simulator, 0, MAIL_ANNOUNCE, INTEREST_PATTERN, "/topic/**");
+    expect_confirmation(simulator, 0, "/topic/**");
+    free(at_hub(simulator, 0, MAIL_SESSION));
+    subscribe(ann, "s", "/user/topic/a");
+    sim_expect_receipt(ann, "s");
+    publish(ann, "/user/ann/topic/a", "1");
+    sim_expect_message(ann, "s", "1");
+    expect_nothing_at_hub(simulator, 0);
+}
+
+static void give_credit_of_hub(struct simulator *simulator, unsigned worker, uint64_t bytes) {
+    struct mail_credit *mail = malloc(sizeof *mail);
+    assert_non_null(mail);
+    *mail = (struct mail_credit){.mail.type = MAIL_CREDIT, .from = simulator->worker_count, .bytes = bytes};
+    mailbox_post(&simulator->workers[worker].mailbox, &mail->mail);
+    sim_step(simulator, simulator->worker_count, worker, MAIL_CREDIT);
+}
+
+static void test_publishers_wait_for_a_hub_that_falls_behind(void **state) {
+    struct simulator *simulator = *state;
+    tell_interest(simulator, 0, MAIL_ANNOUNCE, INTEREST_EXACT, "/topic/a");
+    expect_confirmation(simulator, 0, "/topic/a");
+    struct sim_client *publisher = congest(simulator);
+    struct mail *mail;
+    uint64_t costs = 0;
+    while ((mail = sim_take_for_hub(simulator, 0)) != NULL) {
+        assert_int_equal(mail->type, MAIL_PUBLISH);
+        costs += router_cost(((struct mail_publish *)mail)->message);
+        message_unref(((struct mail_publish *)mail)->message);
+        free(mail);
+    }
+    give_credit_of_hub(simulator, 0, costs - ROUTER_LOW_WATER - 1);
+    assert_true(publisher->session->input_waits);
+    give_credit_of_hub(simulator, 0, 1);
+    assert_false(simulator->workers[0].env.congested);
+    assert_false(publisher->session->input_waits);
+    mail_discard_all(sim_take_for_hub(simulator, 0)); /* the one that waited */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_a_lone_worker_makes_subscriptions_live_at_once, &one),
@@ -588,6 +727,11 @@ int main(void) {
         TEST(test_a_session_may_end_while_it_asks_and_others_get_their_receipt, &two),
         TEST(test_a_fault_while_asking_withdraws_all_at_once, &two),
         TEST(test_everything_is_freed_with_mail_of_every_kind_under_way, &two),
+        WITH_HUB(test_a_hub_that_stands_for_no_nodes_is_told_of_no_interest, &two),
+        WITH_HUB(test_the_hub_gets_what_it_wants_from_who_publishes_it, &two),
+        WITH_HUB(test_the_hub_gets_no_more_of_what_it_has_withdrawn, &one),
+        WITH_HUB(test_a_user_destination_is_no_topic_that_the_hub_wants, &one),
+        WITH_HUB(test_publishers_wait_for_a_hub_that_falls_behind, &one),
     };
     return cmocka_run_group_tests_name("edge/router", tests, NULL, NULL);
 }

@@ -1,11 +1,12 @@
 /*
- * Fuzzes what comes in on channels. Whatever is published there is refused with a reason, or it is well-formed: written
- * again it is the same bytes, its message has a channel, and for every version its head and body are one frame, no more
+ * Fuzzes what comes in on channels and out of streams. Whatever is there is refused with a reason, or it is well-formed:
+ * written again it is the same bytes, its message has a channel or a queue, and for every version its head and body are one frame, no more
  * and no less, with the body where it should be. Anything else aborts.
  */
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "stompd/route/queue_name.h"
 #include "stompd/stomp/parser.h"
 #include "stompd/store/channel.h"
 #include "stompd/store/payload.h"
@@ -49,24 +50,37 @@ static void require_one_frame(const struct message *message, enum stomp_version 
     buffer_free(&text);
 }
 
-static void require_well_formed(const struct message *message) {
+static void require_well_formed(const struct message *message, enum payload_type type) {
     struct buffer name = {0};
     require(message->owners == OWNERS);
-    require(channel_of_message(&name, (enum route)message->route, message_key(message)));
+    if (type == PAYLOAD_STORED)
+        require(message->route == ROUTE_QUEUE && queue_name_is_valid(message_key(message)));
+    else
+        require(channel_of_message(&name, (enum route)message->route, message_key(message)));
     for (int version = STOMP_1_0; version <= STOMP_1_2; version++)
         require_one_frame(message, (enum stomp_version)version);
     buffer_free(&name);
 }
 
+/* As scripts make it. */
+static bool read_and_write_ready(struct bytes payload, const struct payload_origin *origin, struct buffer *again) {
+    const char *why = NULL;
+    struct bytes queue;
+    require(payload_read_ready(payload, &queue, &why) && queue_name_is_valid(queue));
+    return payload_write_word(again, origin) && buffer_append(again, queue.data, queue.len);
+}
+
 static bool read_and_write(struct bytes payload, const struct payload_origin *origin, struct buffer *again) {
     const char *why = NULL;
-    if (origin->type != PAYLOAD_PUBLICATION)
+    if (origin->type == PAYLOAD_READY)
+        return read_and_write_ready(payload, origin, again);
+    if (origin->type != PAYLOAD_PUBLICATION && origin->type != PAYLOAD_STORED)
         return payload_write_word(again, origin);
     struct message *message = payload_read_message(payload, OWNERS, &why);
     require(message || why);
     if (!message)
         return false;
-    require_well_formed(message);
+    require_well_formed(message, origin->type);
     require(payload_write_message(again, origin, message));
     message_unref(message);
     return true;

@@ -16,6 +16,7 @@
 
 /* As in src/hub/hub.c. */
 #define START_WITHOUT_REDIS_MS 3000
+#define SETTLE_MS              3000
 
 /* Small, so that few sessions make many pieces. */
 #define PIECE 2
@@ -48,6 +49,19 @@ static void on_left(void *arg) {
     node->left = node->ended = true;
 }
 
+static void on_linked(void *arg, bool up) {
+    const struct sim_node *node = arg;
+    if (up)
+        queues_up(node->queues);
+    else
+        queues_down(node->queues);
+}
+
+static void on_ready(void *arg, struct bytes queue) {
+    const struct sim_node *node = arg;
+    queues_ready(node->queues, queue);
+}
+
 static void create_cluster(struct sim_node *node) {
     struct cluster_simulator *simulator = node->simulator;
     for (unsigned n = 0; n < simulator->worker_count; n++)
@@ -65,9 +79,22 @@ static void create_cluster(struct sim_node *node) {
                                                        .buffer = simulator->buffer,
                                                        .refused = on_refused,
                                                        .left = on_left,
+                                                       .linked = on_linked,
+                                                       .ready = on_ready,
                                                        .arg = node},
                                 simulator->now_ms);
     assert_non_null(node->cluster);
+}
+
+static void create_queues(struct sim_node *node) {
+    struct cluster_simulator *simulator = node->simulator;
+    node->queue_store = fake_store_queues(node->store, simulator->worker_count, NULL, NULL);
+    node->queues = queues_new(&(struct queues_conf){.workers = simulator->worker_count,
+                                                    .mailboxes = node->mailboxes,
+                                                    .store = node->queue_store,
+                                                    .policies = &node->workers->policies},
+                              simulator->now_ms);
+    assert_non_null(node->queues);
 }
 
 void sim_node_start(struct sim_node *node) {
@@ -76,17 +103,22 @@ void sim_node_start(struct sim_node *node) {
     node->ended = node->refused = node->left = node->stopped = node->in_turn = false;
     node->was_deaf = true;
     node->started_ms = simulator->now_ms;
+    node->settle_until_ms = 0;
     node->late_signs = simulator->server.late_signs;
     snprintf(node->boot_id, sizeof node->boot_id, "%u", ++simulator->boots);
     snprintf(node->boot, sizeof node->boot, "%s:%s", node->name, node->boot_id);
     node->workers =
         simulator_new_with_hub(simulator->worker_count, 1 + simulator->random / 2, node->boot, node->boot_id);
+    node->workers->policies = simulator->policies;
     create_cluster(node);
+    create_queues(node);
 }
 
 void sim_node_kill(struct sim_node *node) {
     assert_true(sim_node_runs(node));
+    queues_free(node->queues);
     simulator_free(node->workers);
+    node->queue_store->ops->free(node->queue_store);
     node->store->ops->free(node->store);
     cluster_free(node->cluster);
     registry_free(node->registry);
@@ -94,6 +126,8 @@ void sim_node_kill(struct sim_node *node) {
     node->store = NULL;
     node->cluster = NULL;
     node->registry = NULL;
+    node->queue_store = NULL;
+    node->queues = NULL;
     node->was_deaf = true;
 }
 
@@ -102,8 +136,14 @@ void sim_node_stop(struct sim_node *node, bool stopped) {
     fake_store_pause(node->store, stopped);
 }
 
+static void leave_when_settled(struct sim_node *node) {
+    if (queues_is_settled(node->queues) || node->simulator->now_ms >= node->settle_until_ms)
+        cluster_leave(node->cluster, node->simulator->now_ms);
+}
+
 void sim_node_leave(struct sim_node *node) {
-    cluster_leave(node->cluster, node->simulator->now_ms);
+    node->settle_until_ms = node->simulator->now_ms + SETTLE_MS;
+    leave_when_settled(node);
     node->in_turn = true;
 }
 
@@ -133,9 +173,11 @@ bool sim_node_has_link(const struct sim_node *node) {
 
 bool sim_node_is_settled(const struct sim_node *node) {
     struct cluster_counters counters;
+    struct queues_counters queues;
     cluster_count(node->cluster, &counters);
-    return !node->stopped && sim_node_hears(node) && cluster_state(node->cluster) == CLUSTER_UP &&
-           counters.queued_bytes == 0 && !fake_store_is_busy(node->store);
+    queues_count(node->queues, &queues);
+    return queues.waiting == 0 && !node->stopped && sim_node_hears(node) &&
+           cluster_state(node->cluster) == CLUSTER_UP && counters.queued_bytes == 0 && !fake_store_is_busy(node->store);
 }
 
 /* ---- one thing moves ---- */
@@ -144,7 +186,8 @@ static bool move_to_hub(struct sim_node *node, unsigned worker) {
     struct mail *mail = sim_take_for_hub(node->workers, worker);
     if (!mail)
         return false;
-    assert_true(cluster_take_mail(node->cluster, mail, node->simulator->now_ms));
+    assert_true(queues_take_mail(node->queues, mail, node->simulator->now_ms) ||
+                cluster_take_mail(node->cluster, mail, node->simulator->now_ms));
     free(mail);
     node->in_turn = true;
     return true;
@@ -154,6 +197,7 @@ static bool end_turn(struct sim_node *node) {
     if (!node->in_turn)
         return false;
     node->in_turn = false;
+    queues_flush(node->queues, node->simulator->now_ms);
     cluster_flush(node->cluster);
     return true;
 }
@@ -221,6 +265,9 @@ void cluster_tick_all(struct cluster_simulator *simulator) {
         if (!sim_node_runs(node) || node->stopped)
             continue;
         cluster_tick(node->cluster, simulator->now_ms);
+        queues_tick(node->queues, simulator->now_ms);
+        if (node->settle_until_ms > 0)
+            leave_when_settled(node);
         node->in_turn = true;
         look_after(node);
     }

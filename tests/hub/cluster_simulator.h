@@ -8,6 +8,7 @@
 #define TESTS_HUB_CLUSTER_SIMULATOR_H
 
 #include "../../src/hub/cluster.h"
+#include "../../src/hub/queues.h"
 #include "edge/simulator.h"
 #include "store/fake_store.h"
 
@@ -32,10 +33,13 @@ struct sim_node {
     struct store *store;
     struct registry *registry;
     struct cluster *cluster;
+    struct queue_store *queue_store;
+    struct queues *queues;
     uint64_t started_ms;
-    uint64_t late_signs; /* the server's, when it started */
-    bool in_turn;        /* something has happened since the hub's last flush */
-    bool ended;          /* it has left, or was refused */
+    uint64_t settle_until_ms; /* it is to leave, at that time if its queues are not settled before; 0: it stays */
+    uint64_t late_signs;      /* the server's, when it started */
+    bool in_turn;             /* something has happened since the hub's last flush */
+    bool ended;               /* it has left, or was refused */
     bool refused;
     bool left;
     bool stopped;         /* its process is */
@@ -51,7 +55,9 @@ struct cluster_simulator {
     unsigned boots; /* so far, on all nodes */
     unsigned node_count;
     unsigned worker_count; /* of each node */
-    uint64_t buffer;       /* for nodes that start from now on */
+    /* For nodes that start from now on: */
+    uint64_t buffer;
+    struct policies policies; /* borrowed */
     struct fake_server server;
     struct sim_node nodes[SIM_NODES_MAX];
 };
@@ -71,7 +77,10 @@ void sim_node_kill(struct sim_node *node);
 /* SIGSTOP and SIGCONT. */
 void sim_node_stop(struct sim_node *node, bool stopped);
 
-/* SIGTERM, its sessions are closed already. It ends within a few seconds of virtual time; then it does not run. */
+/*
+ * SIGTERM, its sessions are closed already. It ends once its queues are settled, within a few seconds of virtual time;
+ * then it does not run.
+ */
 void sim_node_leave(struct sim_node *node);
 
 static inline bool sim_node_runs(const struct sim_node *node) {

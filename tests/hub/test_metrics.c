@@ -287,6 +287,44 @@ static void readiness_and_drain_show(void **state) {
     assert_line(text, "stompd_draining 1");
 }
 
+static void what_passes_through_queues_shows(void **state) {
+    struct bench *bench = *state;
+    bench->state.queues = (struct queues_counters){
+        .put = 80,
+        .refused = 81,
+        .delivered = 82,
+        .settled = 83,
+        .returned = 84,
+        .rejected = 85,
+        .redelivered = 86,
+        .consumers = 87,
+        .waiting = 88,
+        .store = {.expired = 89, .dropped = 90, .dead = 91, .unreadable = 92},
+    };
+    const char *text = write_all(bench);
+    assert_line(text, "stompd_queue_puts_total 80");
+    assert_line(text, "stompd_queue_puts_refused_total 81");
+    assert_line(text, "stompd_queue_deliveries_total 82");
+    assert_line(text, "stompd_queue_settled_total 83");
+    assert_line(text, "stompd_queue_returned_total 84");
+    assert_line(text, "stompd_queue_rejected_total 85");
+    assert_line(text, "stompd_queue_redeliveries_total 86");
+    assert_line(text, "stompd_queue_consumers 87");
+    assert_line(text, "stompd_queue_changes_waiting 88");
+    assert_line(text, "stompd_queue_expired_total 89");
+    assert_line(text, "stompd_queue_dropped_total 90");
+    assert_line(text, "stompd_queue_dead_letters_total 91");
+    assert_line(text, "stompd_queue_unreadable_total 92");
+}
+
+static void durable_subscriptions_show(void **state) {
+    struct bench *bench = *state;
+    bench->state.durables = (struct durables_counters){.subscriptions = 70, .dropped = 71};
+    const char *text = write_all(bench);
+    assert_line(text, "stompd_durable_subscriptions 70");
+    assert_line(text, "stompd_durable_dropped_total 71");
+}
+
 static void the_process_has_memory_and_descriptors(void **state) {
     struct bench *bench = *state;
     static const char *const names[] = {"process_resident_memory_bytes", "process_open_fds", "process_max_fds"};
@@ -356,6 +394,8 @@ int main(void) {
         TEST(every_cause_by_which_sessions_end_has_a_name_of_its_own),
         TEST(a_loop_that_is_late_or_stuck_shows),
         TEST(readiness_and_drain_show),
+        TEST(what_passes_through_queues_shows),
+        TEST(durable_subscriptions_show),
         TEST(the_process_has_memory_and_descriptors),
         TEST(the_cluster_shows_its_state_and_members),
         TEST(what_passes_between_nodes_shows),

@@ -17,17 +17,6 @@ static struct client *connect_1_2(struct host *host) {
     return client_connect(host, STOMP_1_2, "0,0");
 }
 
-/* A session that is open under that user's name. */
-static struct client *connect_user(struct host *host, const char *login) {
-    char frame[128];
-    struct client *client = client_open(host);
-    host->login = LOGIN_ACCEPT;
-    snprintf(frame, sizeof frame, "CONNECT\naccept-version:1.2\nlogin:%s\n\n", login);
-    client_send(client, frame);
-    client_expect(client, "CONNECTED");
-    return client;
-}
-
 /* A frame that ends a fresh session with that fault. */
 static void assert_refused(struct host *host, enum stomp_version version, const char *frame, enum fault_kind kind,
                            const char *why) {
@@ -44,9 +33,10 @@ static void test_every_command_in_every_version_gives_its_receipt(void **state) 
     FOR_EACH_VERSION {
         struct client *client = client_connect(*state, version, "0,0");
         char frame[128];
-        client_send(client, "SUBSCRIBE\nid:0\ndestination:/topic/a\nreceipt:1\n\n");
+        client_send(client, "SUBSCRIBE\nid:0\ndestination:/topic/a\nack:client\nreceipt:1\n\n");
         client_expect_receipt(client, "1");
-        client_send(client, "SEND\ndestination:/topic/b\nreceipt:2\n\nx");
+        client_send(client, "SEND\ndestination:/topic/a\nreceipt:2\n\nx");
+        client_expect_message(client, "x");
         client_expect_receipt(client, "2");
         client_send(client, "BEGIN\ntransaction:t\nreceipt:3\n\n");
         client_expect_receipt(client, "3");
@@ -83,7 +73,6 @@ static void test_frames_without_receipt_header_are_answered_by_nothing(void **st
     client_send(client, "SEND\ndestination:/topic/b\n\nx");
     client_send(client, "BEGIN\ntransaction:t\n\n");
     client_send(client, "COMMIT\ntransaction:t\n\n");
-    client_send(client, "ACK\nid:1\n\n");
     client_send(client, "UNSUBSCRIBE\nid:0\n\n");
     client_send(client, "DISCONNECT\n\n");
     client_expect_nothing(client);
@@ -209,7 +198,7 @@ static void test_content_type_must_be_a_mime_type(void **state) {
 }
 
 static void test_destinations_that_nobody_serves_are_refused(void **state) {
-    static const char *const others[] = {"/queue/a", "/app/a", "/temp-queue/a", "/other/a"};
+    static const char *const others[] = {"/temp-queue/a", "/other/a"};
     for (size_t n = 0; n < COUNT(others); n++) {
         char frame[96];
         snprintf(frame, sizeof frame, "SEND\ndestination:%s\n\nx", others[n]);
@@ -371,7 +360,11 @@ static void test_ack_and_nack_need_what_their_version_says(void **state) {
         {STOMP_1_1, "id:1\nsubscription:0\n", "message-id"},
         {STOMP_1_1, "message-id:1\n", "subscription"},
         {STOMP_1_2, "message-id:1\nsubscription:0\n", "id"},
-        {STOMP_1_2, "id:1\ntransaction:none\n", "no such transaction"},
+        {STOMP_1_1, "message-id:1\nsubscription:0\ntransaction:none\n", "no such transaction"},
+        {STOMP_1_2, "id:1\n", "no such ack id"},
+        {STOMP_1_2, "id:0\n", "no such ack id"},
+        {STOMP_1_2, "id:x\n", "no such ack id"},
+        {STOMP_1_2, "id:\n", "no such ack id"},
     };
     for (size_t n = 0; n < COUNT(cases); n++) {
         char frame[96];
@@ -454,6 +447,9 @@ static void test_too_many_frames_in_a_transaction_are_refused_acks_included(void
     struct host *host = *state;
     host->limits.transaction_frames = 3;
     struct client *client = connect_1_2(host);
+    client_send(client, "SUBSCRIBE\nid:0\ndestination:/topic/a\nack:client\n\n");
+    client_send(client, "SEND\ndestination:/topic/a\n\nx");
+    client_expect_message(client, "x");
     client_send(client, "BEGIN\ntransaction:t\n\n");
     client_send(client, "SEND\ndestination:/topic/a\ntransaction:t\n\n");
     client_send(client, "ACK\nid:1\ntransaction:t\n\n");
@@ -506,7 +502,7 @@ static void assert_routed_to_user(const struct host *host, size_t n, struct byte
 
 static void test_a_send_to_a_user_is_keyed_by_the_name_and_shows_the_private_destination(void **state) {
     struct host *host = *state;
-    struct client *client = connect_user(host, "bob");
+    struct client *client = client_log_in(host, "bob");
     client_send(client, "SEND\ndestination:/user/alice/queue/x\n\nhi");
     assert_routed_to_user(host, 0, BYTES("ualice\0/queue/x"), "");
     assert_true(bytes_start_with(message_head(host->published[0], STOMP_1_2), BYTES("destination:/user/queue/x\n")));
@@ -514,7 +510,7 @@ static void test_a_send_to_a_user_is_keyed_by_the_name_and_shows_the_private_des
 
 static void test_names_are_decoded_and_stay_apart(void **state) {
     struct host *host = *state;
-    struct client *client = connect_user(host, "bob");
+    struct client *client = client_log_in(host, "bob");
     client_send(client, "SEND\ndestination:/user/a%2Fb/queue/x\n\n");
     client_send(client, "SEND\ndestination:/user/john.doe/queue/x\n\n");
     client_send(client, "SEND\ndestination:/user/%252F/queue/x\n\n");
@@ -527,7 +523,7 @@ static void test_names_are_decoded_and_stay_apart(void **state) {
 
 static void test_a_session_header_picks_one_session_of_a_user_and_is_not_passed_on(void **state) {
     struct host *host = *state;
-    struct client *client = connect_user(host, "bob");
+    struct client *client = client_log_in(host, "bob");
     client_send(client, "SEND\ndestination:/user/alice/queue/x\nsession:n:b:0-7\n\nhi");
     assert_routed_to_user(host, 0, BYTES("ualice\0/queue/x"), "n:b:0-7");
     struct bytes head = message_head(host->published[0], STOMP_1_0);
@@ -536,7 +532,7 @@ static void test_a_session_header_picks_one_session_of_a_user_and_is_not_passed_
 
 static void test_a_session_without_a_name_is_reached_by_the_empty_name_and_its_id(void **state) {
     struct host *host = *state;
-    struct client *client = connect_user(host, "bob");
+    struct client *client = client_log_in(host, "bob");
     client_send(client, "SEND\ndestination:/user//queue/x\nsession:n:b:0-7\n\nhi");
     assert_routed_to_user(host, 0, BYTES("sn:b:0-7\0/queue/x"), "");
     client_send(client, "SEND\ndestination:/user//queue/x\n\nhi");
@@ -545,7 +541,7 @@ static void test_a_session_without_a_name_is_reached_by_the_empty_name_and_its_i
 
 static void test_ones_own_user_destination_is_subscribed_and_shown_as_written(void **state) {
     struct host *host = *state;
-    struct client *client = connect_user(host, "alice");
+    struct client *client = client_log_in(host, "alice");
     client_send(client, "SUBSCRIBE\nid:0\ndestination:/user/queue/x\nreceipt:r\n\n");
     client_expect_receipt(client, "r");
     client_send(client, "SEND\ndestination:/user/alice/queue/x\n\nhi");

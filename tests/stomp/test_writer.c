@@ -244,9 +244,10 @@ static void test_row_send_user_headers_are_passed_on(void **state) {
 
 static void test_headers_of_the_server_are_not_passed_on(void **state) {
     (void)state;
-    static const char *const kept[] = {"destination", "receipt",     "transaction", "content-length",
-                                       "user",        "session",     "node",        "subscription",
-                                       "message-id",  "redelivered", "ack"};
+    static const char *const kept[] = {
+        "destination", "receipt",        "transaction",      "content-length",    "user",
+        "session",     "node",           "subscription",     "message-id",        "redelivered",
+        "ack",         "delivery-count", "dead-letter-from", "dead-letter-reason"};
     for (size_t i = 0; i < COUNT(kept); i++)
         assert_false(stomp_passes_on(bytes_of(kept[i])));
     assert_false(stomp_passes_on(BYTES("content-length ")));

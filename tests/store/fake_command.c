@@ -11,14 +11,14 @@
 
 /* ---- commands ---- */
 
-static struct buffer copy(struct bytes bytes) {
+struct buffer fake_copy(struct bytes bytes) {
     struct buffer buffer = {0};
     assert_true(buffer_reserve(&buffer, bytes.len + 1)); /* one more, so that nothing is no NULL */
     assert_true(buffer_append(&buffer, bytes.data ? bytes.data : "", bytes.len));
     return buffer;
 }
 
-static bool is(const struct buffer *buffer, struct bytes bytes) {
+bool fake_is(const struct buffer *buffer, struct bytes bytes) {
     return bytes_equal(buffer_bytes(buffer), bytes);
 }
 
@@ -43,7 +43,24 @@ static void drop_rows(struct fake_command *command) {
 void fake_command_free(struct fake_command *command) {
     list_remove(&command->in_pipe);
     drop_rows(command);
+    if (command->queues)
+        fake_queue_call_free(command->queues);
     free(command);
+}
+
+bool fake_command_has_waiter(const struct fake_command *command) {
+    return command->queues ? command->queues->told.done != NULL : command->call.done != NULL;
+}
+
+struct fake_command *fake_command_move_waiter(struct fake_command *command) {
+    struct fake_command *waiter = fake_command_new(command->kind);
+    waiter->call = command->call;
+    command->call = (struct store_call){0};
+    if (command->queues) {
+        waiter->queues = fake_queue_call_new(command->queues->store, command->queues->told);
+        command->queues->told = (struct queue_call){0};
+    }
+    return waiter;
 }
 
 struct fake_row *fake_command_add(struct fake_command *command, struct bytes first, struct bytes second) {
@@ -51,16 +68,16 @@ struct fake_row *fake_command_add(struct fake_command *command, struct bytes fir
     assert_non_null(rows);
     command->rows = rows;
     struct fake_row *row = &rows[command->count++];
-    *row = (struct fake_row){.first = copy(first), .second = copy(second)};
+    *row = (struct fake_row){.first = fake_copy(first), .second = fake_copy(second)};
     return row;
 }
 
 /* ---- the book of nodes ---- */
 
-static struct fake_node *find_node(struct fake_server *server, struct bytes node) {
+struct fake_node *fake_find_node(struct fake_server *server, struct bytes node) {
     LIST_FOR_EACH (at, &server->nodes) {
         struct fake_node *found = CONTAINER_OF(at, struct fake_node, in_server);
-        if (is(&found->node, node))
+        if (fake_is(&found->node, node))
             return found;
     }
     return NULL;
@@ -76,8 +93,8 @@ static void remove_node(struct fake_node *node) {
 static struct fake_node *add_node(struct fake_server *server, struct bytes node, struct bytes boot) {
     struct fake_node *added = calloc(1, sizeof *added);
     assert_non_null(added);
-    added->node = copy(node);
-    added->boot = copy(boot);
+    added->node = fake_copy(node);
+    added->boot = fake_copy(boot);
     list_init(&added->in_server);
     list_append(&server->nodes, &added->in_server);
     return added;
@@ -96,8 +113,8 @@ static void list_nodes(struct fake_command *command, const struct fake_server *s
 /* The count never goes back, so that what comes late of a broken link is no renewal. */
 static enum store_result renew(struct fake_command *command, struct fake_server *server, struct bytes node,
                                struct bytes boot) {
-    struct fake_node *entry = find_node(server, node);
-    if (entry && !is(&entry->boot, boot)) {
+    struct fake_node *entry = fake_find_node(server, node);
+    if (entry && !fake_is(&entry->boot, boot)) {
         list_nodes(command, server);
         return STORE_TAKEN;
     }
@@ -125,7 +142,7 @@ static void remove_session(struct fake_session *session) {
 static struct fake_session *find_session(struct fake_server *server, struct bytes boot, struct bytes id) {
     LIST_FOR_EACH (at, &server->sessions) {
         struct fake_session *session = CONTAINER_OF(at, struct fake_session, in_server);
-        if (is(&session->id, id) && is(&session->boot, boot))
+        if (fake_is(&session->id, id) && fake_is(&session->boot, boot))
             return session;
     }
     return NULL;
@@ -138,17 +155,17 @@ static void add_session(struct fake_server *server, struct bytes boot, const str
     session = calloc(1, sizeof *session);
     assert_non_null(session);
     session->number = ++server->last_number;
-    session->boot = copy(boot);
-    session->id = copy(buffer_bytes(&row->first));
-    session->user = copy(buffer_bytes(&row->second));
+    session->boot = fake_copy(boot);
+    session->id = fake_copy(buffer_bytes(&row->first));
+    session->user = fake_copy(buffer_bytes(&row->second));
     list_init(&session->in_server);
     list_append(&server->sessions, &session->in_server);
 }
 
 static enum store_result write_sessions(struct fake_command *command, struct fake_server *server, struct bytes node,
                                         struct bytes boot) {
-    struct fake_node *entry = find_node(server, node);
-    if (!entry || !is(&entry->boot, boot) || entry->fenced || entry->renewals > command->number ||
+    struct fake_node *entry = fake_find_node(server, node);
+    if (!entry || !fake_is(&entry->boot, boot) || entry->fenced || entry->renewals > command->number ||
         entry->renewals < command->least)
         return STORE_GONE;
     if (!server->full)
@@ -168,7 +185,7 @@ static enum store_result read_page(struct fake_command *command, const struct fa
     command->number = 0;
     LIST_FOR_EACH (at, &server->sessions) {
         const struct fake_session *session = CONTAINER_OF(at, struct fake_session, in_server);
-        if (session->number <= after || !is(&session->boot, boot))
+        if (session->number <= after || !fake_is(&session->boot, boot))
             continue;
         fake_command_add(command, buffer_bytes(&session->id), buffer_bytes(&session->user));
         if (command->count < server->piece)
@@ -180,11 +197,11 @@ static enum store_result read_page(struct fake_command *command, const struct fa
 }
 
 static enum store_result read_user(struct fake_command *command, const struct fake_server *server) {
-    struct buffer user = copy(buffer_bytes(&command->rows[0].first));
+    struct buffer user = fake_copy(buffer_bytes(&command->rows[0].first));
     drop_rows(command);
     LIST_FOR_EACH (at, &server->sessions) {
         const struct fake_session *session = CONTAINER_OF(at, struct fake_session, in_server);
-        if (is(&session->user, buffer_bytes(&user)))
+        if (fake_is(&session->user, buffer_bytes(&user)))
             fake_command_add(command, buffer_bytes(&session->id), BYTES(""));
     }
     buffer_free(&user);
@@ -200,7 +217,7 @@ static int compare_rows(const void *a, const void *b) {
 
 static void count_user(struct fake_command *command, const struct buffer *user) {
     for (size_t n = 0; n < command->count; n++)
-        if (is(&command->rows[n].first, buffer_bytes(user))) {
+        if (fake_is(&command->rows[n].first, buffer_bytes(user))) {
             command->rows[n].number++;
             return;
         }
@@ -208,7 +225,7 @@ static void count_user(struct fake_command *command, const struct buffer *user) 
 }
 
 static enum store_result read_users(struct fake_command *command, const struct fake_server *server) {
-    struct fake_row after = {.first = copy(buffer_bytes(&command->rows[0].first))};
+    struct fake_row after = {.first = fake_copy(buffer_bytes(&command->rows[0].first))};
     drop_rows(command);
     LIST_FOR_EACH (at, &server->sessions) {
         const struct fake_session *session = CONTAINER_OF(at, struct fake_session, in_server);
@@ -229,38 +246,41 @@ static enum store_result read_users(struct fake_command *command, const struct f
 
 /* ---- burials ---- */
 
-/* Takes some sessions of a boot out, and with the last its entry. */
-static enum store_result clean_piece(struct fake_server *server, struct fake_node *entry) {
+/* Takes some sessions of a boot out, then some of its messages, and with the last its entry. */
+static enum store_result clean_piece(struct fake_server *server, struct fake_node *entry, struct bytes by) {
     unsigned removed = 0;
     LIST_FOR_EACH (at, &server->sessions) {
         struct fake_session *session = CONTAINER_OF(at, struct fake_session, in_server);
-        if (!is(&session->boot, buffer_bytes(&entry->boot)))
+        if (!fake_is(&session->boot, buffer_bytes(&entry->boot)))
             continue;
         if (removed++ == server->piece)
             return STORE_MORE;
         remove_session(session);
     }
+    if (!fake_queues_bury(server, entry, server->piece, by))
+        return STORE_MORE;
     remove_node(entry);
     return STORE_OK;
 }
 
-static enum store_result bury(struct fake_server *server, const struct fake_row *dead) {
-    struct fake_node *entry = find_node(server, buffer_bytes(&dead->first));
+static enum store_result bury(struct fake_server *server, const struct fake_row *dead, struct bytes by) {
+    struct fake_node *entry = fake_find_node(server, buffer_bytes(&dead->first));
     if (!entry)
         return STORE_OK;
     bool observed = entry->fenced || (!dead->fenced && entry->renewals == dead->number);
-    if (!observed || !is(&entry->boot, buffer_bytes(&dead->second)))
+    if (!observed || !fake_is(&entry->boot, buffer_bytes(&dead->second)))
         return STORE_ALIVE;
+    server->buried_alive += !entry->fenced && fake_server_has_boot(server, buffer_bytes(&entry->boot));
     entry->fenced = true;
-    return clean_piece(server, entry);
+    return clean_piece(server, entry, by);
 }
 
 static enum store_result leave(struct fake_server *server, struct bytes node, struct bytes boot) {
-    struct fake_node *entry = find_node(server, node);
-    if (!entry || !is(&entry->boot, boot))
+    struct fake_node *entry = fake_find_node(server, node);
+    if (!entry || !fake_is(&entry->boot, boot))
         return STORE_OK;
     entry->fenced = true;
-    return clean_piece(server, entry);
+    return clean_piece(server, entry, boot);
 }
 
 /* ---- all of them ---- */
@@ -270,6 +290,7 @@ void fake_server_empty(struct fake_server *server) {
         remove_node(CONTAINER_OF(at, struct fake_node, in_server));
     LIST_FOR_EACH (at, &server->sessions)
         remove_session(CONTAINER_OF(at, struct fake_session, in_server));
+    fake_queues_empty(server);
 }
 
 /* A server without memory refuses what may need some. */
@@ -285,7 +306,7 @@ static enum store_result execute(struct fake_command *command, struct fake_serve
     case FAKE_RENEW:
         return renew(command, server, node, boot);
     case FAKE_BURY:
-        return bury(server, &command->rows[0]);
+        return bury(server, &command->rows[0], boot);
     case FAKE_LEAVE:
         return leave(server, node, boot);
     case FAKE_ADD_SESSIONS:
@@ -305,7 +326,10 @@ static enum store_result execute(struct fake_command *command, struct fake_serve
 
 void fake_command_execute(struct fake_command *command, struct fake_server *server, struct bytes node,
                           struct bytes boot) {
-    command->result = execute(command, server, node, boot);
+    if (command->queues)
+        fake_queues_execute(command->queues, server, node, boot);
+    else
+        command->result = execute(command, server, node, boot);
 }
 
 /* ---- answers ---- */
@@ -330,7 +354,7 @@ static void put_row(const struct fake_command *command, const struct fake_row *r
     }
 }
 
-void fake_command_answer(const struct fake_command *command, enum store_result result) {
+static void answer_store(const struct fake_command *command, enum store_result result) {
     struct store_answer answer = {.result = result};
     size_t count = result == STORE_AWAY || result == STORE_FAILED ? 0 : command->count;
     struct store_node *nodes = calloc(count + 1, sizeof *nodes);
@@ -348,4 +372,11 @@ void fake_command_answer(const struct fake_command *command, enum store_result r
     free(nodes);
     free(sessions);
     free(users);
+}
+
+void fake_command_answer(const struct fake_command *command, enum store_result result) {
+    if (command->queues)
+        fake_queue_store_tell(command->queues, result == STORE_AWAY);
+    else
+        answer_store(command, result);
 }

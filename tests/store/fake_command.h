@@ -6,7 +6,7 @@
 #ifndef STORE_FAKE_COMMAND_H
 #define STORE_FAKE_COMMAND_H
 
-#include "fake_store.h"
+#include "fake_queues.h"
 
 enum fake_kind {
     FAKE_PUBLISH,     /* a row: channel, payload */
@@ -20,7 +20,8 @@ enum fake_kind {
     FAKE_REMOVE_SESSIONS,
     FAKE_SESSION_PAGE,
     FAKE_USER_SESSIONS, /* a row: user */
-    FAKE_USERS          /* a row: the name behind which the page begins */
+    FAKE_USERS,         /* a row: the name behind which the page begins */
+    FAKE_QUEUES         /* a call of queues: `queues` has all of it */
 };
 
 /* Of a command's arguments, or of its answer: a node, a session or a user. */
@@ -34,11 +35,12 @@ struct fake_row {
 struct fake_command {
     struct list_node in_pipe;
     enum fake_kind kind;
-    enum store_channel channel; /* FAKE_SUBSCRIBE, FAKE_UNSUBSCRIBE */
-    uint64_t number;            /* the boot's count of renewals, a cursor or a limit */
-    uint64_t least;             /* of the boot's counts, what this link may have left in its entry */
-    uint64_t since_ms;          /* when it was given */
-    struct store_call call;     /* done is NULL: nobody waits */
+    enum store_channel channel;     /* FAKE_SUBSCRIBE, FAKE_UNSUBSCRIBE */
+    uint64_t number;                /* the boot's count of renewals, a cursor or a limit */
+    uint64_t least;                 /* of the boot's counts, what this link may have left in its entry */
+    uint64_t since_ms;              /* when it was given */
+    struct store_call call;         /* done is NULL: nobody waits */
+    struct fake_queue_call *queues; /* FAKE_QUEUES; else NULL */
     enum store_result result;
     struct fake_row *rows;
     size_t count;
@@ -50,11 +52,25 @@ void fake_command_free(struct fake_command *command);
 /* Copies. */
 struct fake_row *fake_command_add(struct fake_command *command, struct bytes first, struct bytes second);
 
-/* Executes a command of the book or the registry for that boot: its rows and result are the answer then. */
+bool fake_command_has_waiter(const struct fake_command *command);
+/* A command of the same kind, without arguments, that has whoever waited for this one; nobody does any more. */
+struct fake_command *fake_command_move_waiter(struct fake_command *command);
+
+/* Says it on the store's link, as its own. */
+void fake_store_say(struct store *store, struct fake_command *command);
+
+/* Executes a command for that boot, but no publication: its rows and result are the answer then. */
 void fake_command_execute(struct fake_command *command, struct fake_server *server, struct bytes node,
                           struct bytes boot);
 
-/* Tells whoever waits, with that result. */
+/* Tells whoever waits, with that result; of queues: STORE_AWAY, or whatever theirs is. */
 void fake_command_answer(const struct fake_command *command, enum store_result result);
+
+/* ---- for the files of the fake ---- */
+
+struct buffer fake_copy(struct bytes bytes);
+bool fake_is(const struct buffer *buffer, struct bytes bytes);
+/* NULL: there is none. */
+struct fake_node *fake_find_node(struct fake_server *server, struct bytes node);
 
 #endif

@@ -57,7 +57,8 @@ struct fake_store {
     struct connection speaker;
     struct connection hearer;
     struct list_node heard;
-    struct list_node away; /* calls that were made while there was no link */
+    struct list_node away;           /* calls that were made while there was no link */
+    struct fake_queue_store *queues; /* NULL: none */
 };
 
 static struct fake_store *of(struct store *store) {
@@ -171,23 +172,38 @@ static bool hears(const struct heard *heard, struct bytes channel) {
     return heard->kind == STORE_GLOB ? fake_glob_matches(name, channel) : bytes_equal(name, channel);
 }
 
-static void publish_to(struct fake_store *store, const struct fake_row *row) {
+static size_t publish_to(struct fake_store *store, struct bytes channel, struct bytes payload) {
+    size_t count = 0;
     LIST_FOR_EACH (at, &store->heard) {
-        if (!hears(CONTAINER_OF(at, struct heard, in_store), buffer_bytes(&row->first)))
+        if (!hears(CONTAINER_OF(at, struct heard, in_store), channel))
             continue;
         struct fake_command *message = fake_command_new(FAKE_MESSAGE);
-        fake_command_add(message, buffer_bytes(&row->first), buffer_bytes(&row->second));
+        fake_command_add(message, channel, payload);
         put(&store->hearer.answers, message);
+        count++;
     }
+    return count;
+}
+
+size_t fake_server_publish(struct fake_server *server, struct bytes channel, struct bytes payload) {
+    size_t count = 0;
+    LIST_FOR_EACH (at, &server->stores)
+        count += publish_to(store_at(at), channel, payload);
+    return count;
+}
+
+bool fake_server_has_boot(const struct fake_server *server, struct bytes boot) {
+    LIST_FOR_EACH (at, &server->stores)
+        if (bytes_equal(bytes_of(store_at(at)->boot), boot))
+            return true;
+    return false;
 }
 
 static void execute(struct fake_server *server, struct fake_command *command, const char *node, const char *boot) {
-    if (command->kind != FAKE_PUBLISH) {
+    if (command->kind == FAKE_PUBLISH)
+        fake_server_publish(server, buffer_bytes(&command->rows[0].first), buffer_bytes(&command->rows[0].second));
+    else
         fake_command_execute(command, server, bytes_of(node), bytes_of(boot));
-        return;
-    }
-    LIST_FOR_EACH (at, &server->stores)
-        publish_to(store_at(at), &command->rows[0]);
 }
 
 static void execute_next(struct fake_store *store, struct connection *connection) {
@@ -292,11 +308,8 @@ static void orphan_commands(struct fake_store *store, struct list_node *calls) {
     list_append(&store->server->orphans, &orphan->in_server);
     while (!list_is_empty(&store->speaker.commands)) {
         struct fake_command *command = first_of(&store->speaker.commands);
-        struct fake_command *call = fake_command_new(command->kind);
-        call->call = command->call;
-        command->call = (struct store_call){0};
+        put(calls, fake_command_move_waiter(command));
         put(&orphan->commands, command);
-        put(calls, call);
     }
     if (!store->server->running || list_is_empty(&orphan->commands))
         free_orphan(orphan);
@@ -423,10 +436,14 @@ static void give(struct fake_store *store, struct connection *connection, struct
     command->since_ms = store->server->now_ms;
     if (store->state == UP)
         put(&connection->commands, command);
-    else if (command->call.done)
+    else if (fake_command_has_waiter(command))
         put(&store->away, command);
     else
         fake_command_free(command);
+}
+
+void fake_store_say(struct store *store, struct fake_command *command) {
+    give(of(store), &of(store)->speaker, command);
 }
 
 static void call(struct store *store, struct fake_command *command, struct store_call told) {
@@ -527,6 +544,7 @@ static void free_store(struct store *front) {
     list_init(&calls);
     close_link(store, &calls);
     drop_all(&calls);
+    fake_queue_store_free(store->queues);
     list_remove(&store->in_server);
     free(store->node);
     free(store->boot);
@@ -569,7 +587,26 @@ struct store *fake_store_new(struct fake_server *server, const char *node, const
     return &store->store;
 }
 
+struct queue_store *fake_store_queues(struct store *store, unsigned owners, const struct queue_events *events,
+                                      void *arg) {
+    assert_null(of(store)->queues);
+    of(store)->queues = fake_queue_store_new(store, of(store)->boot, owners, events, arg);
+    return fake_queue_store_front(of(store)->queues);
+}
+
 /* ---- faults ---- */
+
+void fake_store_break(struct store *front, bool done) {
+    struct fake_store *store = of(front);
+    struct connection *connection = &store->speaker;
+    while (!list_is_empty(&connection->commands)) {
+        if (done)
+            execute_next(store, connection);
+        else
+            put(&connection->answers, first_of(&connection->commands));
+    }
+    begin_to_break(store);
+}
 
 void fake_store_cut(struct store *store, bool cut) {
     of(store)->cut = cut;
@@ -639,6 +676,7 @@ static bool is_late_on(const struct fake_server *server, struct connection *conn
 
 void fake_server_advance(struct fake_server *server, uint64_t now_ms) {
     server->now_ms = now_ms;
+    fake_queues_advance(server);
     LIST_FOR_EACH (at, &server->stores) {
         struct fake_store *store = store_at(at);
         if (!store->paused && (is_late_on(server, &store->speaker) || is_late_on(server, &store->hearer)))
@@ -652,6 +690,8 @@ void fake_server_init(struct fake_server *server) {
     *server = (struct fake_server){.reply_ms = REPLY_MS, .piece = STORE_SESSIONS_MAX};
     list_init(&server->nodes);
     list_init(&server->sessions);
+    list_init(&server->queues);
+    list_init(&server->calls);
     list_init(&server->stores);
     list_init(&server->orphans);
     fake_server_start(server, true);

@@ -15,6 +15,7 @@
 
 #include "stompd/base/buffer.h"
 #include "stompd/base/list.h"
+#include "stompd/store/queue_store.h"
 #include "stompd/store/store.h"
 
 /* An entry of the book of nodes. */
@@ -43,12 +44,16 @@ struct fake_server {
     bool running;
     bool frozen;
     uint64_t now_ms;
-    uint64_t runs;       /* how often it was started: its run id */
-    uint64_t breaks;     /* of links, so far */
-    uint64_t late_signs; /* signs of life that came from a connection whose other end was gone */
+    uint64_t runs;         /* how often it was started: its run id */
+    uint64_t breaks;       /* of links, so far */
+    uint64_t late_signs;   /* signs of life that came from a connection whose other end was gone */
+    uint64_t buried_alive; /* boots that were declared dead while their store was attached */
+    uint64_t given_back;   /* messages that boots had when they were buried, or left */
     uint64_t last_number;
     struct list_node nodes;
     struct list_node sessions;
+    struct list_node queues; /* struct fake_queue */
+    struct list_node calls;  /* struct fake_calls */
     struct list_node stores;
     struct list_node orphans; /* connections whose other end is gone */
 };
@@ -78,8 +83,18 @@ void fake_server_empty(struct fake_server *server);
 struct store *fake_store_new(struct fake_server *server, const char *node, const char *boot,
                              const struct store_events *events, void *arg);
 
+/*
+ * The queues of its server, over its link, at most once a store; freed with it. See redis_store_queues(), whose words
+ * come the same way.
+ */
+struct queue_store *fake_store_queues(struct store *store, unsigned owners, const struct queue_events *events,
+                                      void *arg);
+
 /* The link breaks, and none comes up while it is cut. */
 void fake_store_cut(struct store *store, bool cut);
+
+/* The link breaks. All that was said on it is done, its answers are lost; or none of it was done, or ever will be. */
+void fake_store_break(struct store *store, bool done);
 
 /* Nothing passes on the link any more, in silence, until it breaks. */
 void fake_store_stall(struct store *store);
@@ -94,6 +109,12 @@ bool fake_store_is_sound(const struct store *store);
 
 /* A command is under way, or its answer. */
 bool fake_store_is_busy(const struct store *store);
+
+/* As Redis' PUBLISH: how many have heard it. */
+size_t fake_server_publish(struct fake_server *server, struct bytes channel, struct bytes payload);
+
+/* A store of that boot is attached. */
+bool fake_server_has_boot(const struct fake_server *server, struct bytes boot);
 
 /* As Redis' PSUBSCRIBE matches. */
 bool fake_glob_matches(struct bytes glob, struct bytes text);

@@ -103,6 +103,7 @@ void redis_process_free(struct redis_process *process) {
 
 static size_t write_reply(char *to, size_t size, const redisReply *reply) {
     size_t len = 0;
+    to[0] = '\0';
     if (reply->type == REDIS_REPLY_INTEGER)
         return (size_t)snprintf(to, size, "%lld", reply->integer);
     if (reply->type != REDIS_REPLY_ARRAY)
@@ -129,7 +130,6 @@ const char *redis_process_say(const struct redis_process *process, ...) {
     assert_int_equal(context->err, 0);
     redisReply *reply = redisCommandArgv(context, count, arguments, NULL);
     assert_non_null(reply);
-    text[0] = '\0';
     write_reply(text, sizeof text, reply);
     freeReplyObject(reply);
     redisFree(context);

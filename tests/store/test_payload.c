@@ -69,10 +69,12 @@ static void assert_same(const struct message *message, const struct message *ori
     assert_int_equal(message->route, original->route);
 }
 
+static const struct payload_origin stored = {.type = PAYLOAD_STORED, .boot = {BOOT, sizeof BOOT - 1}};
+
 /* Releases it. Returns how long its payload was. */
-static size_t assert_passes(struct buffer *payload, struct message *original) {
+static size_t assert_passes_as(struct buffer *payload, struct message *original, const struct payload_origin *by) {
     const char *why = "";
-    assert_true(payload_write_message(payload, &origin, original));
+    assert_true(payload_write_message(payload, by, original));
     struct message *message = payload_read_message(buffer_bytes(payload), 3, &why);
     assert_string_equal(why, "");
     assert_non_null(message);
@@ -80,12 +82,16 @@ static size_t assert_passes(struct buffer *payload, struct message *original) {
     assert_same(message, original);
     size_t len = payload->len;
     struct buffer again = {0};
-    assert_true(payload_write_message(&again, &origin, message));
+    assert_true(payload_write_message(&again, by, message));
     assert_bytes(buffer_bytes(&again), buffer_bytes(payload));
     buffer_free(&again);
     message_unref(message);
     message_unref(original);
     return len;
+}
+
+static size_t assert_passes(struct buffer *payload, struct message *original) {
+    return assert_passes_as(payload, original, &origin);
 }
 
 static void test_a_message_comes_out_as_it_went_in(void **state) {
@@ -102,6 +108,18 @@ static void test_user_keys_and_the_one_session_come_out_too(void **state) {
     assert_passes(*state, publication(header, BYTES("x"), ROUTE_USER, BYTES("ubob\0/queue/a"), BYTES("")));
     assert_passes(*state, publication(header, BYTES("x"), ROUTE_USER, BYTES("ubob\0/queue/a"), BYTES("node-b:1:0-2")));
     assert_passes(*state, publication(header, BYTES("x"), ROUTE_USER, BYTES("snode-b:1:0-2\0/queue/a"), BYTES("")));
+}
+
+static void test_stored_messages_come_out_with_their_queue(void **state) {
+    struct stomp_header header = {BYTES("a"), BYTES("b")};
+    struct payload_origin read;
+    const char *why;
+    assert_passes_as(*state, publication(header, BYTES("x"), ROUTE_QUEUE, BYTES("q:orders"), BYTES("")), &stored);
+    assert_passes_as(*state, publication(header, BYTES("x"), ROUTE_QUEUE, BYTES("a:/app/**"), BYTES("")), &stored);
+    assert_passes_as(*state, publication(header, BYTES("x"), ROUTE_QUEUE, BYTES("d:ann/1"), BYTES("")), &stored);
+    assert_true(payload_read_origin(buffer_bytes(*state), &read, &why));
+    assert_int_equal(read.type, PAYLOAD_STORED);
+    assert_int_equal(read.sequence, 0);
 }
 
 static void test_a_head_that_versions_share_is_there_once(void **state) {
@@ -145,7 +163,7 @@ static void test_the_origin_comes_out_as_it_went_in(void **state) {
         assert_int_equal(read.sequence, 0);
         assert_bytes(read.boot, BYTES(BOOT));
         assert_null(payload_read_message(buffer_bytes(payload), 1, &why));
-        assert_string_equal(why, "it is no publication");
+        assert_string_equal(why, "it is no message");
     }
     struct message *message = publication((struct stomp_header){BYTES("a"), BYTES("b")}, BYTES("x"), ROUTE_TOPIC,
                                           BYTES("/topic/a"), BYTES(""));
@@ -155,6 +173,33 @@ static void test_the_origin_comes_out_as_it_went_in(void **state) {
     assert_int_equal(read.type, PAYLOAD_PUBLICATION);
     assert_true(read.sequence == SEQUENCE);
     assert_bytes(read.boot, BYTES(BOOT));
+}
+
+/* As scripts make it: the word, and the name behind it. */
+static bool read_ready(struct buffer *payload, enum payload_type type, struct bytes name, struct bytes *queue) {
+    struct payload_origin read;
+    const char *why = NULL;
+    assert_true(payload_write_word(payload, &(struct payload_origin){type, BYTES(BOOT), 0}));
+    assert_true(buffer_append(payload, name.data, name.len));
+    if (payload_read_ready(buffer_bytes(payload), queue, &why))
+        return payload_read_origin(buffer_bytes(payload), &read, &why) && read.type == PAYLOAD_READY;
+    assert_string_equal(why, "it does not say which queue is ready");
+    assert_true(type != PAYLOAD_READY || !payload_read_origin(buffer_bytes(payload), &read, &why));
+    return false;
+}
+
+static void test_the_word_of_what_is_ready_names_a_queue(void **state) {
+    struct bytes queue;
+    const char *why;
+    assert_true(read_ready(*state, PAYLOAD_READY, BYTES("q:orders"), &queue));
+    assert_bytes(queue, BYTES("q:orders"));
+    assert_false(read_ready(*state, PAYLOAD_READY, BYTES(""), &queue));
+    assert_false(read_ready(*state, PAYLOAD_READY, BYTES("orders"), &queue));
+    assert_false(read_ready(*state, PAYLOAD_READY, BYTES("q:"), &queue));
+    assert_false(read_ready(*state, PAYLOAD_READY, BYTES("d:ann"), &queue));
+    assert_false(read_ready(*state, PAYLOAD_PROBE, BYTES("q:orders"), &queue));
+    assert_false(payload_read_ready(BYTES("hello"), &queue, &why));
+    assert_string_equal(why, "it has no version that this node knows");
 }
 
 /* docs/payload.md, byte by byte. */
@@ -186,6 +231,7 @@ static void test_the_layout_is_as_documented(void **state) {
 /* ---- what is refused ---- */
 
 struct shape {
+    bool stored;
     uint8_t route;
     uint8_t text;
     struct bytes heads[MESSAGE_HEADS];
@@ -218,7 +264,10 @@ static void write_shape(struct buffer *payload, const struct shape *shape) {
                                   shape->body,     shape->key,      shape->only};
     const char bytes[] = {(char)shape->route, (char)shape->text};
     payload->len = 0;
-    append(payload, BYTES("\x01\x01\x0b\x01\x02\x03\x04\x05\x06\x07\x08" BOOT));
+    if (shape->stored)
+        append(payload, BYTES("\x01\x06\x0b\0\0\0\0\0\0\0\0" BOOT));
+    else
+        append(payload, BYTES("\x01\x01\x0b\x01\x02\x03\x04\x05\x06\x07\x08" BOOT));
     append(payload, (struct bytes){bytes, sizeof bytes});
     for (size_t n = 0; n < sizeof parts / sizeof parts[0]; n++)
         append_len(payload, parts[n].len);
@@ -237,7 +286,7 @@ static const char *fault_of(struct bytes payload) {
     memcpy(copy + 1, payload.data, payload.len);
     struct bytes alone = {copy + 1, payload.len};
     if (payload_read_origin(alone, &read, &why))
-        message = read.type == PAYLOAD_PUBLICATION ? payload_read_message(alone, 1, &why) : NULL;
+        message = payload_read_message(alone, 1, &why);
     if (message)
         message_unref(message);
     free(copy);
@@ -262,7 +311,7 @@ static void test_another_version_or_type_is_refused(void **state) {
     payload->data[0] = 2;
     assert_string_equal(fault_of(buffer_bytes(payload)), "it has no version that this node knows");
     payload->data[0] = 1;
-    for (int type = 0; type < 256; type += type == 0 ? 5 : 25) {
+    for (int type = 0; type < 256; type += type == 0 ? 7 : 31) {
         payload->data[1] = (char)type;
         assert_string_equal(fault_of(buffer_bytes(payload)), "it has no type that this node knows");
     }
@@ -302,6 +351,9 @@ static void test_publications_are_numbered_and_words_are_not(void **state) {
     assert_false(payload_read_origin(buffer_bytes(payload), &read, &why));
     assert_string_equal(why, "it has a wrong sequence number");
     assert_true(payload_write_word(payload, &(struct payload_origin){PAYLOAD_PUBLICATION, BYTES(BOOT), 0}));
+    assert_false(payload_read_origin(buffer_bytes(payload), &read, &why));
+    assert_string_equal(why, "it has a wrong sequence number");
+    assert_true(payload_write_word(payload, &(struct payload_origin){PAYLOAD_STORED, BYTES(BOOT), 1}));
     assert_false(payload_read_origin(buffer_bytes(payload), &read, &why));
     assert_string_equal(why, "it has a wrong sequence number");
 }
@@ -407,10 +459,33 @@ static void test_text_is_utf8(void **state) {
     assert_string_equal(fault_of_shape(*state, &shape), "its text is not valid UTF-8");
 }
 
-static void test_a_route_is_known(void **state) {
+static void test_a_route_is_known_and_fits_the_type(void **state) {
+    static const char fault[] = "its route is none that this node knows";
     struct shape shape = good_shape();
-    shape.route = 2;
-    assert_string_equal(fault_of_shape(*state, &shape), "its route is none that this node knows");
+    shape.route = ROUTE_QUEUE;
+    shape.key = BYTES("q:orders");
+    assert_string_equal(fault_of_shape(*state, &shape), fault);
+    shape.stored = true;
+    assert_string_equal(fault_of_shape(*state, &shape), "");
+    shape.route = ROUTE_QUEUE + 1;
+    assert_string_equal(fault_of_shape(*state, &shape), fault);
+    shape.route = ROUTE_TOPIC;
+    shape.key = BYTES("/topic/a");
+    assert_string_equal(fault_of_shape(*state, &shape), fault);
+    shape.route = ROUTE_USER;
+    shape.key = BYTES("ubob\0/queue/a");
+    assert_string_equal(fault_of_shape(*state, &shape), fault);
+}
+
+static void test_the_key_of_what_is_stored_is_a_queue(void **state) {
+    static const struct bytes wrong[] = {LITERAL(""), LITERAL("q:"), LITERAL("/queue/orders"), LITERAL("d:ann")};
+    struct shape shape = good_shape();
+    shape.stored = true;
+    shape.route = ROUTE_QUEUE;
+    for (size_t n = 0; n < sizeof wrong / sizeof wrong[0]; n++) {
+        shape.key = wrong[n];
+        assert_string_equal(fault_of_shape(*state, &shape), NO_WHERE);
+    }
 }
 
 static void assert_no_key(struct buffer *payload, enum route route, struct bytes key) {
@@ -457,9 +532,11 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_a_message_comes_out_as_it_went_in),
         TEST(test_user_keys_and_the_one_session_come_out_too),
+        TEST(test_stored_messages_come_out_with_their_queue),
         TEST(test_a_head_that_versions_share_is_there_once),
         TEST(test_all_that_the_writer_makes_is_read),
         TEST(test_the_origin_comes_out_as_it_went_in),
+        TEST(test_the_word_of_what_is_ready_names_a_queue),
         TEST(test_the_layout_is_as_documented),
         TEST(test_another_version_or_type_is_refused),
         TEST(test_a_boot_is_a_node_a_colon_and_an_id),
@@ -470,7 +547,8 @@ int main(void) {
         TEST(test_heads_that_break_the_frame_are_refused),
         TEST(test_each_version_has_its_own_rules_for_heads),
         TEST(test_text_is_utf8),
-        TEST(test_a_route_is_known),
+        TEST(test_a_route_is_known_and_fits_the_type),
+        TEST(test_the_key_of_what_is_stored_is_a_queue),
         TEST(test_a_key_is_what_a_client_can_send_to),
         TEST(test_an_id_of_a_session_has_no_nul),
     };

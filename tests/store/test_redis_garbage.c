@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../../src/store/redis_scripts.h"
 #include "redis_bench.h"
 
 #define CONNECTIONS_MAX 64
@@ -27,9 +28,10 @@
 #define OK "+OK\r\n"
 
 /* Answers to asking for the memory and loading the scripts, and to trying out two channels and leaving them. */
-#define LOADED          OK OK OK OK OK
+#define LOADED          OK OK OK OK OK OK OK OK
 #define SPEAKER_SCRIPTS "$13\r\nused_memory:1\r\n" LOADED
 #define HEARER_TRIES    OK OK OK OK
+_Static_assert(sizeof LOADED == REDIS_SCRIPTS * (sizeof OK - 1) + 1, "one answer a script");
 
 struct imposter {
     struct evconnlistener *listener;

@@ -12,6 +12,7 @@
 #include "stompd/base/message.h"
 #include "stompd/edge/settings.h"
 #include "stompd/route/interest.h"
+#include "stompd/session/consumer.h"
 #include "stompd/stomp/fault.h"
 
 enum mail_type {
@@ -28,6 +29,16 @@ enum mail_type {
     MAIL_CONFIRM,
     MAIL_WITHDRAW, /* no more */
     MAIL_CREDIT,   /* published bytes that have been worked off */
+    /* queues: from a worker to the hub */
+    MAIL_CHANGE,    /* what a frame wants done in queues; answered by MAIL_CHANGED if anyone waits for it */
+    MAIL_CONSUME,   /* a subscription wants a queue's messages; answered by MAIL_CONSUMING */
+    MAIL_UNCONSUME, /* it is gone; what it had was given back before */
+    MAIL_FORGET,    /* a durable subscription of a topic is wanted no more */
+    MAIL_WRITTEN,   /* so much of what was delivered to it has left for its socket */
+    /* and from the hub to a worker */
+    MAIL_CHANGED,
+    MAIL_CONSUMING,
+    MAIL_DELIVERY, /* a message of a queue for one subscription */
     /* to the hub */
     MAIL_RELEASED, /* from a worker: sockets that it closed */
     MAIL_SESSION   /* from a worker: a user's session has come or gone */
@@ -90,6 +101,54 @@ struct mail_credit {
     struct mail mail;
     unsigned from;
     uint64_t bytes;
+};
+
+struct mail_change {
+    struct mail mail;
+    unsigned from;
+    struct change *change; /* owned */
+};
+
+struct mail_changed {
+    struct mail mail;
+    struct pending *pending; /* the worker's alone */
+    enum change_result result;
+};
+
+/* MAIL_CONSUME, MAIL_FORGET */
+struct mail_consume {
+    struct mail mail;
+    unsigned from;
+    uint64_t consumer; /* unique in the worker */
+    uint32_t prefetch;
+    size_t queue_len;
+    size_t topic_len;
+    char text[]; /* the queue's name, then the topic or pattern that a durable subscription binds it to */
+};
+
+static inline struct bytes mail_queue(const struct mail_consume *mail) {
+    return (struct bytes){mail->text, mail->queue_len};
+}
+
+static inline struct bytes mail_topic(const struct mail_consume *mail) {
+    return (struct bytes){mail->text + mail->queue_len, mail->topic_len};
+}
+
+/* MAIL_CONSUMING, MAIL_UNCONSUME, MAIL_WRITTEN */
+struct mail_consumer {
+    struct mail mail;
+    unsigned from; /* to the hub: the worker */
+    uint64_t consumer;
+    enum consuming consuming; /* CONSUMING: what has come of it */
+    uint64_t bytes;           /* WRITTEN: message_size() of what was written */
+};
+
+struct mail_delivery {
+    struct mail mail;
+    uint64_t consumer;
+    struct entry entry;
+    uint32_t deliveries;
+    struct message *message; /* one reference */
 };
 
 struct mail_session {

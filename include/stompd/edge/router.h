@@ -1,9 +1,9 @@
 /*
  * A worker's routing: who of its own sessions and which other workers get a message. It holds the topics and the user
  * destinations of its sessions, its interest as announced to the other workers, and theirs as announced to it; and it
- * keeps count of what was published to each, so that publishers pause when a worker falls behind. In a cluster the hub
- * is one more peer, which stands for all other nodes and gets whatever is published here. One owner; talks to its peers
- * by mail only.
+ * keeps count of what was published to each, so that publishers pause when a worker falls behind. The hub is one more
+ * peer, which announces interest like a worker; in a cluster it stands for all other nodes too, gets whatever is published
+ * here, and hears of all interest. One owner; talks to its peers by mail only.
  *
  *     SUBSCRIBE: first holder of a key -> MAIL_ANNOUNCE to every peer -> MAIL_CONFIRM from each -> live
  *     SEND:      one look-up gives own subscriptions, for session_deliver(), and interested peers, for a MAIL_PUBLISH each
@@ -34,7 +34,8 @@ struct router {
     struct session_env *env;
     unsigned index;     /* this worker */
     unsigned count;     /* workers; in mail also the hub's number */
-    unsigned hub;       /* 1: in a cluster, so there is a peer `count`; else 0 */
+    unsigned hub;       /* 1: there is a peer `count`; else 0 */
+    bool cluster;       /* it stands for other nodes */
     struct peer *peers; /* [count + hub] */
     struct trie *topics;
     struct trie *users;
@@ -42,11 +43,11 @@ struct router {
 };
 
 /*
- * `mailboxes` has `count` entries, that of this worker included; `hub` is the hub's in a cluster, else NULL. Until the
- * hub says otherwise, the other nodes are away. False when out of memory.
+ * `mailboxes` has `count` entries, that of this worker included; `hub` may be NULL where there is no cluster. In one, the
+ * other nodes are away until the hub says otherwise. False when out of memory.
  */
 MUST_CHECK bool router_init(struct router *router, struct session_env *env, unsigned index, unsigned count,
-                            struct mailbox *const *mailboxes, struct mailbox *hub);
+                            struct mailbox *const *mailboxes, struct mailbox *hub, bool cluster);
 
 /* All sessions must be gone. */
 void router_free(struct router *router);

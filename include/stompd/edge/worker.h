@@ -20,8 +20,9 @@ struct worker;
 /* All borrowed, and to outlive the worker. */
 struct worker_conf {
     unsigned index;
-    unsigned count;   /* workers in all */
-    bool cluster;     /* there are other nodes, for which the hub stands */
+    unsigned count; /* workers in all */
+    bool cluster;   /* there are other nodes, for which the hub stands */
+    const char *node;
     const char *boot; /* "<node>:<boot id>" */
     const char *boot_id;
     struct settings *settings; /* at first; the worker takes a reference of its own */

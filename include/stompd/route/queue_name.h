@@ -30,4 +30,7 @@ MUST_CHECK bool queue_name_show(struct buffer *shown, struct bytes name);
 /* Whether it is a name of one of these kinds, with something behind the colon. */
 bool queue_name_is_valid(struct bytes name);
 
+/* Whether it is that of a durable subscription. */
+bool queue_name_is_durable(struct bytes name);
+
 #endif

@@ -1,17 +1,18 @@
 /*
  * Outbox: the frames that wait for one session's socket, in order, as references. A MESSAGE is laid out only when it is
  * written: the subscription's ready-made first lines, the ack id where there is one, then the message's shared head and
- * body. A drained outbox keeps at most a few entries' room, so idle sessions cost next to nothing.
+ * body; a message of a queue that was delivered before says so in between. A drained outbox keeps at most a few entries' room, so idle sessions cost next to nothing.
  */
 #ifndef STOMPD_SESSION_OUTBOX_H
 #define STOMPD_SESSION_OUTBOX_H
 
-#include "stompd/session/subscription.h"
+#include "stompd/session/consumer.h"
 
 struct outbox_entry {
     struct message *message;           /* one local reference */
     struct subscription *subscription; /* NULL: a control frame, whole in the message */
     uint64_t ack;                      /* the `ack` header; 0: none */
+    struct delivery *delivery;         /* of a queue's message; NULL: any other frame */
 };
 
 struct outbox {
@@ -21,7 +22,8 @@ struct outbox {
     uint32_t count;
     uint16_t owner; /* the worker's slot in every message */
     uint8_t version;
-    uint64_t bytes; /* as they will be on the wire, without transport framing */
+    uint64_t bytes; /* as they will be on the wire, without transport framing; without queues' messages, which the
+                       consumers' credit bounds */
 };
 
 /* An empty outbox, which costs no heap; `owner` is the worker's slot in messages. */

@@ -8,21 +8,43 @@
  *
  * Waiting: a SEND, COMMIT or DISCONNECT waits while an earlier SUBSCRIBE is not live yet, so that
  * subscribe-then-request never loses the answer; while other nodes can't be reached, a SUBSCRIBE that is known on this
- * one does not hold them back. While the worker is congested, SEND, COMMIT, SUBSCRIBE and UNSUBSCRIBE wait.
- * session_input() then takes no more bytes until the session's resume effect.
+ * one does not hold them back. A SEND with a new reply address waits for that in the same way. While the worker is
+ * congested, SEND, COMMIT, SUBSCRIBE and UNSUBSCRIBE wait. While much of what the session wants in queues has not come
+ * back from the store, SEND, COMMIT, ACK and NACK wait; while anything has not, DISCONNECT does. session_input() then
+ * takes no more bytes until the session's resume effect.
+ *
+ * Queues: what a SEND, ACK, NACK or COMMIT wants there goes out as a change (change.h), and its receipt once the store
+ * has agreed. A store that refuses it, or is silent for pause-time, ends the session with an ERROR.
  */
 #ifndef STOMPD_SESSION_SESSION_H
 #define STOMPD_SESSION_SESSION_H
 
 #include "stompd/route/destination.h"
+#include "stompd/route/policy.h"
+#include "stompd/session/consumer.h"
 #include "stompd/session/counters.h"
 #include "stompd/session/limits.h"
 #include "stompd/session/outbox.h"
 #include "stompd/session/transaction.h"
 #include "stompd/stomp/parser.h"
 
+/*
+ * What a session may have under way in queues at a time, in changes and in bytes, and all sessions of a worker together:
+ * above it a session that has anything under way waits.
+ */
+#define SESSION_PENDING_MAX   256
+#define SESSION_PENDING_BYTES (256u << 10)
+#define WORKER_PENDING_BYTES  (16u << 20)
+
+/* What a subscription to a queue gets without a prefetch-count, if limits->prefetch is not below it. */
+#define PREFETCH_DEFAULT 100
+
 /* How a message's key is to be matched (message->route). */
-enum route { ROUTE_TOPIC, ROUTE_USER };
+enum route {
+    ROUTE_TOPIC,
+    ROUTE_USER,
+    ROUTE_QUEUE /* stored: the key is the queue's name (route/queue_name.h) */
+};
 
 /* A subscription's subscriber.kind; other kinds are the worker's own. */
 #define SUBSCRIBER_SESSION 0
@@ -30,6 +52,7 @@ enum route { ROUTE_TOPIC, ROUTE_USER };
 enum session_state { SESSION_CONNECTING, SESSION_LOGGING_IN, SESSION_OPEN, SESSION_ENDING };
 
 struct session;
+struct session_env;
 
 /* What a session makes happen. Called from within session functions; none may free the session. */
 struct session_ops {
@@ -60,14 +83,32 @@ struct session_ops {
     /* Undo it, live or not. */
     void (*unsubscribe)(struct session *session, struct subscription *subscription);
     /* Deliver to all that match now. Borrows the message. False: out of memory, and not all have it. */
-    bool (*publish)(struct session *session, struct message *message);
+    bool (*publish)(struct session_env *env, struct message *message);
+    /*
+     * Give the consumer what is in its queue, as its prefetch allows. With a topic (or pattern): its queue gets what is sent
+     * there from now on, also while it has no consumer. session_consuming() follows. False: out of memory.
+     */
+    bool (*consume)(struct session_env *env, const struct consumer *consumer, struct bytes topic);
+    /* A queue that is bound to a topic is bound no more, and goes with what it holds. False: out of memory. */
+    bool (*forget)(struct session_env *env, struct bytes queue);
+    /* No more of it. What it had and did not settle was submitted as RETURN before. */
+    void (*unconsume)(struct session_env *env, uint64_t consumer);
+    /* So many bytes of what was delivered to the consumer have left for the socket. */
+    void (*written)(struct session_env *env, uint64_t consumer, uint64_t bytes);
+    /*
+     * Carry the change out; session_changed() follows if it has a pending. Takes it over on success. False: out of
+     * memory.
+     */
+    bool (*submit)(struct session_env *env, struct change *change);
 };
 
 /* What all sessions of one worker share. The worker owns it; sessions borrow it. */
 struct session_env {
     const struct session_ops *ops;
     const struct session_limits *limits;
-    bool anonymous;   /* a CONNECT without credentials is let in */
+    bool anonymous; /* a CONNECT without credentials is let in */
+    const struct policies *policies;
+    const char *node;
     const char *boot; /* "<node>:<boot id>" */
     const char *boot_id;
     unsigned owner; /* this worker's slot in messages, also its number in ids */
@@ -78,8 +119,14 @@ struct session_env {
     struct message *beat;         /* a server heart-beat: one EOL */
     struct buffer key;            /* scratch: the routing key of the SEND being handled */
     struct buffer shown;          /* scratch: the destination that its receivers see */
+    struct buffer reply;          /* scratch: a reply address */
     uint64_t sessions;            /* counters that make ids */
     uint64_t messages;
+    uint64_t last_consumer;
+    uint64_t wall_ms;         /* since 1970, kept by the owner: for times that clients give */
+    struct map consumers;     /* of all sessions, by id */
+    uint64_t pending_bytes;   /* of changes under way */
+    struct list_node orphans; /* what waits for results of such changes, of sessions that have ended */
     bool congested;           /* publishers and subscribers wait; see sessions_go_on() */
     bool away;                /* other nodes can't be reached: nobody waits for them */
     struct list_node waiting; /* sessions whose input waits, and perhaps others */
@@ -105,7 +152,14 @@ struct session {
     uint32_t asking;  /* subscriptions that are not live yet */
     uint32_t unknown; /* of these, those that not even all workers of this node know of */
     struct transactions transactions;
-    uint64_t acks; /* the last `ack` id given out */
+    uint64_t acks;             /* the last `ack` id given out */
+    struct map unsettled;      /* deliveries that ACK and NACK may name */
+    uint32_t shadowed;         /* and those that they may name once others are settled */
+    struct list_node laid;     /* deliveries that are being written */
+    struct list_node pendings; /* changes under way, oldest first */
+    uint64_t pending_bytes;    /* what they hold */
+    uint32_t pending_count;
+    uint32_t committing; /* of these, COMMITs that will publish to topics */
     uint64_t opened_ms;
     uint64_t heard_ms;       /* last sign of life */
     uint64_t wrote_ms;       /* last bytes handed to the socket */
@@ -146,6 +200,9 @@ size_t session_input(struct session *session, char *bytes, size_t len, uint64_t 
  */
 void session_wrote(struct session *session, uint64_t now_ms);
 
+/* All that the transport was handed has left for the socket; until then the transport may hold some of it. */
+void session_flushed(struct session *session);
+
 /*
  * `now_ms` has left out that many milliseconds in which the session was not served. For the client they have passed: it
  * is owed its heart-beat that much earlier.
@@ -169,6 +226,22 @@ void session_subscription_live(struct subscription *subscription);
  * walk.
  */
 void session_deliver(struct subscription *subscription, struct message *message);
+
+/*
+ * A message of a queue for one of the env's consumers. What can't be delivered, such as when the consumer has gone, is
+ * given back.
+ */
+void session_deliver_entry(struct session_env *env, uint64_t consumer, const struct entry *entry, uint32_t deliveries,
+                           struct message *message);
+
+/* The consumer's queue is attached, and its subscription live; or not, and the session ends. */
+void session_consuming(struct session_env *env, uint64_t consumer, enum consuming consuming);
+
+/* What has come of a change. */
+void session_changed(struct session_env *env, struct pending *pending, enum change_result result);
+
+/* Drops the outbox's oldest entry, which is being written: session_wrote() follows if that succeeds. */
+void session_pop(struct session *session);
 
 /*
  * Acts on what a delivery could only note, and clears `woken`. Before each flush. An overflow ends the session with an

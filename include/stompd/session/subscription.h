@@ -10,6 +10,7 @@
 #include "stompd/route/trie.h"
 #include "stompd/stomp/version.h"
 
+struct consumer;
 struct session;
 
 enum ack_mode { ACK_AUTO, ACK_CLIENT, ACK_CLIENT_INDIVIDUAL };
@@ -19,7 +20,8 @@ struct subscription {
     struct list_node in_session;  /* session->subscriptions */
     struct list_node waiting;     /* interest->waiting while not live */
     struct session *session;
-    struct interest *interest; /* held by the worker for it */
+    struct interest *interest; /* held by the worker for it; NULL: a queue's */
+    struct consumer *consumer; /* of a queue; NULL: none */
     struct message *receipt;   /* the RECEIPT that is sent once it is live, or NULL */
     enum ack_mode ack;
     bool has_id; /* 1.0 allows none */

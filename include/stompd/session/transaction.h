@@ -1,6 +1,7 @@
 /*
  * A session's open transactions (1.2, "BEGIN", "COMMIT", "ABORT"): the messages that its SENDs have built, kept until
- * COMMIT publishes them in order. ACK and NACK within a transaction count as frames.
+ * COMMIT publishes them in order, and the change that its SENDs, ACKs and NACKs want in queues, which the store takes
+ * first, as a whole.
  */
 #ifndef STOMPD_SESSION_TRANSACTION_H
 #define STOMPD_SESSION_TRANSACTION_H
@@ -8,15 +9,16 @@
 #include <stdint.h>
 
 #include "stompd/base/list.h"
-#include "stompd/base/message.h"
+#include "stompd/session/change.h"
 
 struct transaction {
     struct list_node in_session;
-    struct message **messages; /* one reference each */
+    struct change *change;     /* in queues; NULL: none */
+    struct message **messages; /* for topics and users; one reference each */
     uint32_t message_count;
     uint32_t message_capacity;
     uint32_t frames; /* SEND, ACK and NACK */
-    uint64_t bytes;
+    uint64_t bytes;  /* of all messages, those of the change too */
     uint32_t name_len;
     char name[];
 };
@@ -40,6 +42,19 @@ MUST_CHECK struct transaction *transactions_begin(struct transactions *transacti
 /* Keeps a message until the end; takes over the reference on success. False when out of memory. */
 MUST_CHECK bool transaction_add(struct transactions *transactions, struct transaction *transaction,
                                 struct message *message);
+
+/*
+ * Keeps an operation in queues until the end; takes over the reference of its message on success. False when out of
+ * memory.
+ */
+MUST_CHECK bool transaction_change(struct transactions *transactions, struct transaction *transaction,
+                                   const struct operation *operation);
+
+/* It is open no more, and the caller's to free. */
+void transaction_close(struct transactions *transactions, struct transaction *transaction);
+
+/* A closed one, with what it holds. NULL is allowed. */
+void transaction_free(struct transaction *transaction);
 
 /* Drops the transaction and what it holds. */
 void transaction_end(struct transactions *transactions, struct transaction *transaction);

@@ -51,7 +51,7 @@ MUST_CHECK struct message *stomp_readdress(const struct message *message, uint8_
 /*
  * False for headers that the server sets itself or that are for the server only, and so never reach a MESSAGE:
  * destination, receipt, transaction, content-length, and user, session, node, subscription, message-id, redelivered,
- * ack; also with blanks around them, which 1.0 takes off. And for those whose name is nothing but blanks.
+ * delivery-count, dead-letter-from, dead-letter-reason, ack; also with blanks around them, which 1.0 takes off. And for those whose name is nothing but blanks.
  */
 bool stomp_passes_on(struct bytes header_name);
 

@@ -1,7 +1,7 @@
 /*
  * The store in Redis 6.2 or later, or Valkey, on hiredis. A link is two connections to one server, one that publishes
  * and calls scripts, one that is subscribed; when either breaks, both are made anew, with exponential back-off and
- * jitter. Keys and channels: DESIGN.md, "Redis". Clean-up and registry are Lua scripts (lua/), each atomic.
+ * jitter. Keys and channels: DESIGN.md, "Redis". Clean-up, registry and queues are Lua scripts (lua/), each atomic.
  *
  * What is wrong with the server is logged once, with what to do: a wrong password, a read-only replica, a server that
  * is too old, that is loading, or that has no memory left. None of it ends the process.
@@ -9,6 +9,7 @@
 #ifndef STOMPD_STORE_REDIS_STORE_H
 #define STOMPD_STORE_REDIS_STORE_H
 
+#include "stompd/store/queue_store.h"
 #include "stompd/store/redis_address.h"
 #include "stompd/store/store.h"
 
@@ -54,6 +55,15 @@ struct redis_status {
 /* Begins to connect. Borrows base, events and arg, and copies conf. NULL when out of memory. */
 MUST_CHECK struct store *redis_store_new(struct event_base *base, const struct redis_conf *conf,
                                          const struct store_events *events, void *arg);
+
+/*
+ * The queues of that Redis, over the same link; at most once a store. Owned by the store and freed with it: their free()
+ * only ends answers and events. `owners`: slots of the messages that are taken (base/message.h). Their `ready` is told
+ * of what this node puts or gives back; where another node does, its word comes by this node's channel
+ * (payload_read_ready()). A call for which there is no memory breaks the link. NULL when out of memory.
+ */
+MUST_CHECK struct queue_store *redis_store_queues(struct store *store, unsigned owners,
+                                                  const struct queue_events *events, void *arg);
 
 /* Of a store that redis_store_new() made. */
 void redis_store_status(const struct store *store, struct redis_status *status);

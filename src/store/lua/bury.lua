@@ -1,8 +1,10 @@
--- Cleans up one piece of what a boot left in the registry: fences its entry, takes some of its sessions out, and with
--- the last of them the entry.
+-- Cleans up one piece of what a boot left: fences its entry, takes some of its sessions out of the registry; when none is
+-- left, gives some of the messages that it had taken back to their queues, and with the last of them takes the entry out.
 --
--- KEYS: nodes, sessions of the boot, users. ARGV: node, boot, its renewals as they were observed, how many sessions at
--- most, what is in front of a user's name in the key of his sessions. Without observed renewals the boot itself goes.
+-- KEYS: nodes, sessions of the boot, users, kept answers of the boot, queues that may have entries of it, which version of
+-- the bindings each boot acts by. ARGV: node, boot, its renewals as they were observed, how many sessions or messages at
+-- most, what is in front of a user's name in the key of his sessions, prefix, word of PAYLOAD_READY. Without observed
+-- renewals the boot itself goes.
 -- Every piece looks at the entry again: a fenced boot that has renewed has a new count, and is left alone.
 -- Answers 0 all is clean, or was by somebody else | 3 more is left | 4 the boot is not as observed; nothing was done.
 local entry = redis.call('HGET', KEYS[1], ARGV[1])
@@ -25,5 +27,42 @@ end
 if redis.call('EXISTS', KEYS[2]) == 1 then
     return 3
 end
+
+-- They have been delivered, so their counts stay. A consumer that is deleted takes along what is still its own.
+local function give_back_some(name, most)
+    local key = prefix .. name
+    local pending = redis.pcall('XPENDING', key, GROUP, '-', '+', most, ARGV[2])
+    local ids = {}
+    for _, found in ipairs(error_of(pending) and {} or pending) do
+        ids[#ids + 1] = found[1]
+    end
+    local count = #ids
+    if count > 0 then
+        ids[count + 1] = 'JUSTID'
+        redis.call('XCLAIM', key, GROUP, FREE, 0, unpack(ids))
+        wake({ name = name, waiting = prefix .. 'w:' .. name }, count, true)
+    end
+    if count < most then
+        redis.pcall('XGROUP', 'DELCONSUMER', key, GROUP, ARGV[2])
+        redis.call('SREM', KEYS[5], name)
+    end
+    return math.max(count, 1)
+end
+
+set_up(ARGV[6], ARGV[7])
+local left = tonumber(ARGV[4])
+local names = redis.pcall('SRANDMEMBER', KEYS[5], left)
+-- A key that somebody has put something else into must not keep the rest from being cleaned.
+for _, name in ipairs(error_of(names) and {} or names) do
+    if left > 0 then
+        left = left - give_back_some(name, left)
+    end
+end
+local queues_left = redis.pcall('SCARD', KEYS[5])
+if not error_of(queues_left) and queues_left > 0 then
+    return 3
+end
+redis.call('DEL', KEYS[4])
+redis.pcall('HDEL', KEYS[6], ARGV[2])
 redis.call('HDEL', KEYS[1], ARGV[1])
 return 0

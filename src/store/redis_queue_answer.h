@@ -1,0 +1,44 @@
+/*
+ * Private to store/: the replies of the scripts of queues as answers of the queue store. What comes out of a stream may
+ * have been written by others, so each message is checked; what is none is set apart.
+ */
+#ifndef STORE_REDIS_QUEUE_ANSWER_H
+#define STORE_REDIS_QUEUE_ANSWER_H
+
+#include <hiredis/hiredis.h>
+
+#include "stompd/store/queue_store.h"
+
+/* Bytes that a message counts beside its payload, as in lua/queue.lua. */
+#define REDIS_QUEUE_OVERHEAD 64
+
+/* An entry that can't be delivered. */
+struct redis_stray {
+    size_t want;
+    struct entry entry;
+    bool readable; /* there was no memory for it: back with it; else away with it */
+};
+
+/* Borrows from the reply. */
+struct redis_queue_answer {
+    struct queue_answer answer;
+    const char *failure;        /* an error that the script has met; empty: none */
+    struct queue_counts counts; /* what the call adds */
+    const redisReply *ready;    /* names of queues that are ready for this node; NULL: none */
+    struct redis_stray *strays;
+    size_t stray_count;
+    void *block; /* what `answer` points at */
+};
+
+/*
+ * The reply to change(), with the results of so many changes, and to take() from so many queues. False: it has another
+ * form, or memory is out; nothing is to be freed.
+ */
+MUST_CHECK bool redis_queue_answer_changes(const redisReply *reply, size_t changes, struct redis_queue_answer *answer);
+MUST_CHECK bool redis_queue_answer_entries(const redisReply *reply, const struct bytes *queues, size_t count,
+                                           unsigned owners, struct redis_queue_answer *answer);
+
+/* Drops the messages that nobody has taken over. */
+void redis_queue_answer_free(struct redis_queue_answer *answer);
+
+#endif
