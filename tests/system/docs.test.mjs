@@ -124,7 +124,7 @@ test("every name in docs/architecture.md is one in the code", async () => {
   const { stdout: code } = await run("sh", ["-c", "cat src/*.c src/*/*.[ch] include/stompd/*/*.h"], {
     maxBuffer: 1 << 24,
   });
-  const { stdout: files } = await run("sh", ["-c", "ls -d src/*/* include/stompd/*/* docs/* tests/*"]);
+  const { stdout: files } = await run("sh", ["-c", "ls -d src/*/* src/*/lua/* include/stompd/*/* docs/* tests/*"]);
   const names = [...text.matchAll(/`([^`]+)`/g)].map(([, name]) => name);
   const unknown = names.filter((name) => (name.includes("/") ? !files.includes(name) : !code.includes(name)));
   assert.deepEqual(unknown, []);

@@ -94,6 +94,9 @@ for (const transport of TRANSPORTS) {
 
     test("transaction-frames", async () => {
       const session = await open();
+      await session.subscribe(destination, "0", { ack: "client" });
+      await session.request("SEND", { destination });
+      await session.expect("MESSAGE");
       await session.request("BEGIN", { transaction: "t" });
       await session.request("SEND", { destination, transaction: "t" });
       await session.request("ACK", { id: "1", transaction: "t" });

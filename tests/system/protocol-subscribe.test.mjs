@@ -29,22 +29,29 @@ for (const transport of TRANSPORTS) {
     const topic = freshTopic();
     const begin = ["BEGIN", { transaction: "t" }];
     const subscribe = ["SUBSCRIBE", { id: "0", destination: topic }];
+    const acks = [
+      ["SUBSCRIBE", { id: "0", destination: topic, ack: "client" }],
+      ["SEND", { destination: topic }],
+    ];
     const rows = [
       ["SEND", { destination: topic }],
       subscribe,
-      ["UNSUBSCRIBE", { id: "0" }, subscribe],
+      ["UNSUBSCRIBE", { id: "0" }, [subscribe]],
       begin,
-      ["COMMIT", { transaction: "t" }, begin],
-      ["ABORT", { transaction: "t" }, begin],
-      ["ACK", { id: "1" }],
-      ["NACK", { id: "1" }],
+      ["COMMIT", { transaction: "t" }, [begin]],
+      ["ABORT", { transaction: "t" }, [begin]],
+      ["ACK", { id: "1" }, acks],
+      ["NACK", { id: "1" }, acks],
       ["DISCONNECT", {}],
     ];
     for (const [command, headers, before] of rows) {
       test(`${command} gets its RECEIPT, which has no other header and no body`, async () => {
         const session = await open();
-        if (before) {
-          session.send(...before);
+        for (const [earlier, itsHeaders] of before ?? []) {
+          session.send(earlier, itsHeaders);
+        }
+        if (before === acks) {
+          await session.expect("MESSAGE");
         }
         const receipt = await session.request(command, headers);
         assert.deepEqual(Object.keys(receipt.headers), ["receipt-id"]);

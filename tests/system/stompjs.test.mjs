@@ -219,7 +219,7 @@ describe("STOMP.js", () => {
     const client = await open();
     const closed = promised("the close", (resolve) => (client.onWebSocketClose = resolve));
     const error = promised("ERROR", (resolve) => (client.onStompError = resolve));
-    client.publish({ destination: "/queue/none" });
+    client.publish({ destination: "/exchange/none" });
     assert.match((await error).headers.message, /destination/);
     assert.equal((await closed).code, 1002);
   });
