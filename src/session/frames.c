@@ -154,8 +154,8 @@ static void remove_subscription(struct session *session, struct subscription *su
         session->unknown--;
     if (!subscription->live)
         session->asking--;
-    session_unsubscribe(session, subscription);
     outbox_drop_subscription(&session->outbox, subscription);
+    session_unsubscribe(session, subscription);
     if (subscription->has_id)
         map_remove(&session->by_id, subscription_id(subscription));
     list_remove(&subscription->in_session);

@@ -25,7 +25,7 @@ MUST_CHECK bool session_send_last(struct session *session, struct message *messa
 /* A queue's message, which no limit keeps out: the consumer's credit has bounded it. False: out of memory. */
 MUST_CHECK bool session_send_delivery(struct session *session, const struct outbox_entry *entry);
 
-/* The subscription receives no more; what it had of a queue goes back. */
+/* The subscription receives no more; what it had of a queue, of which nothing may be in the outbox, goes back. */
 void session_unsubscribe(struct session *session, struct subscription *subscription);
 
 /* Appends an ERROR frame with env->fault's message; receipt may be NULL. When memory is out, none. */

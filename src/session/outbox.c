@@ -137,12 +137,13 @@ void outbox_pop(struct outbox *outbox) {
     give_back_room(outbox);
 }
 
-void outbox_drop_subscription(struct outbox *outbox, const struct subscription *subscription) {
+/* Those of one subscription; NULL: those of all queues. */
+static void drop(struct outbox *outbox, const struct subscription *subscription) {
     uint32_t kept = 0;
     uint32_t count = outbox->count;
     for (uint32_t n = 0; n < count; n++) {
         struct outbox_entry entry = *entry_at(outbox, n);
-        if (entry.subscription == subscription) {
+        if (subscription ? entry.subscription == subscription : entry.delivery != NULL) {
             outbox->bytes -= counted_size(outbox, &entry);
             message_unref_local(entry.message, outbox->owner);
         } else {
@@ -151,4 +152,12 @@ void outbox_drop_subscription(struct outbox *outbox, const struct subscription *
     }
     outbox->count = kept;
     give_back_room(outbox);
+}
+
+void outbox_drop_subscription(struct outbox *outbox, const struct subscription *subscription) {
+    drop(outbox, subscription);
+}
+
+void outbox_drop_deliveries(struct outbox *outbox) {
+    drop(outbox, NULL);
 }

@@ -401,15 +401,15 @@ void session_pop(struct session *session) {
     outbox_pop(&session->outbox);
 }
 
-/* A node that goes is no failure of the consumer's. */
-static bool counts(const struct delivery *delivery) {
-    enum fault_kind end = delivery->consumer->subscription->session->end;
-    return delivery->written && end != FAULT_RESTART && end != FAULT_SHUTDOWN;
+/* A node that goes is no failure of the consumer's: what it had does not count as delivered. */
+static bool goes_with_node(const struct session *session) {
+    return session->end == FAULT_RESTART || session->end == FAULT_SHUTDOWN;
 }
 
 static bool add_operation(struct change *change, const struct delivery *delivery, enum operation_kind kind) {
+    const struct session *session = delivery->consumer->subscription->session;
     return change_add(change, &(struct operation){.kind = kind,
-                                                  .counted = counts(delivery),
+                                                  .counted = delivery->written && !goes_with_node(session),
                                                   .consumer = delivery->consumer->id,
                                                   .entry = delivery->entry});
 }
@@ -450,6 +450,9 @@ bool queues_claim(struct session *session, struct delivery *delivery, enum opera
     }
     struct operation operation = {
         .kind = kind, .counted = true, .consumer = delivery->consumer->id, .entry = delivery->entry};
+    if (transaction->change && transaction->change->count >= session->env->limits->transaction_frames)
+        return fault_set(&session->env->fault, FAULT_POLICY,
+                         "too many messages are settled in one transaction (transaction-frames)");
     if (!transaction_change(&session->transactions, transaction, &operation))
         return frame_out_of_memory(session);
     delivery->claimed = true;
@@ -492,7 +495,7 @@ void queues_abort(struct session *session, const struct transaction *transaction
         if (delivery)
             delivery->claimed = false;
         else
-            give_back(session->env, operation->consumer, &operation->entry, true);
+            give_back(session->env, operation->consumer, &operation->entry, !goes_with_node(session));
     }
 }
 
@@ -519,7 +522,6 @@ void queues_detach(struct session *session, struct subscription *subscription) {
     if (!consumer)
         return;
     subscription->consumer = NULL;
-    outbox_drop_subscription(&session->outbox, subscription);
     give_back_all(session, consumer);
     map_remove(&env->consumers, id_key(&consumer->id));
     env->ops->unconsume(env, consumer->id);

@@ -29,7 +29,10 @@ uint64_t queues_due(const struct session *session);
 MUST_CHECK bool queues_attach(struct session *session, struct subscription *subscription, struct bytes queue,
                               uint32_t prefetch, struct bytes topic);
 
-/* Gives back what the subscription's consumer has, and frees it. Does nothing without one. */
+/*
+ * Gives back what the subscription's consumer has, and frees it. Does nothing without one. The outbox must have none of
+ * its messages any more.
+ */
 void queues_detach(struct session *session, struct subscription *subscription);
 
 /*
@@ -49,7 +52,7 @@ void queues_flushed(struct session *session);
 
 /*
  * Takes the delivery for an ACK or NACK: into the transaction, or (NULL) into the change, and then it is gone. False: out
- * of memory, noted as fault.
+ * of memory, or the transaction has too much in it, noted as fault.
  */
 MUST_CHECK bool queues_claim(struct session *session, struct delivery *delivery, enum operation_kind kind,
                              struct transaction *transaction, struct change *change);

@@ -85,7 +85,8 @@ struct session *session_new(struct session_env *env, uint64_t now_ms) {
     struct session *session = calloc(1, sizeof *session + id_size);
     if (!session)
         return NULL;
-    snprintf(session->id, id_size, "%s:%u-%" PRIu64, env->boot, env->owner, ++env->sessions);
+    session->number = ++env->sessions;
+    snprintf(session->id, id_size, "%s:%u-%" PRIu64, env->boot, env->owner, session->number);
     session->env = env;
     session->opened_ms = session->heard_ms = session->wrote_ms = now_ms;
     session->version = STOMP_1_0;
@@ -385,6 +386,7 @@ void session_stop(struct session *session, enum fault_kind end) {
     LIST_FOR_EACH (node, &session->transactions.open)
         queues_abort(session, CONTAINER_OF(node, struct transaction, in_session));
     transactions_end(&session->transactions);
+    outbox_drop_deliveries(&session->outbox);
     LIST_FOR_EACH (node, &session->subscriptions)
         session_unsubscribe(session, CONTAINER_OF(node, struct subscription, in_session));
     list_remove(&session->waiting);

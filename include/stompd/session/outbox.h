@@ -1,7 +1,8 @@
 /*
  * Outbox: the frames that wait for one session's socket, in order, as references. A MESSAGE is laid out only when it is
  * written: the subscription's ready-made first lines, the ack id where there is one, then the message's shared head and
- * body; a message of a queue that was delivered before says so in between. A drained outbox keeps at most a few entries' room, so idle sessions cost next to nothing.
+ * body; a message of a queue that was delivered before says so in between. A drained outbox keeps at most a few
+ * entries' room, so idle sessions cost next to nothing.
  */
 #ifndef STOMPD_SESSION_OUTBOX_H
 #define STOMPD_SESSION_OUTBOX_H
@@ -49,5 +50,8 @@ void outbox_pop(struct outbox *outbox);
 
 /* Drops what waits for one subscription, so that nothing of it follows an UNSUBSCRIBE's receipt. */
 void outbox_drop_subscription(struct outbox *outbox, const struct subscription *subscription);
+
+/* Drops what waits of all queues. */
+void outbox_drop_deliveries(struct outbox *outbox);
 
 #endif

@@ -136,6 +136,7 @@ struct session_env {
 struct session {
     struct session_env *env;
     void *transport; /* whoever carries it, for its own use */
+    uint64_t number; /* unique in the worker */
     enum session_state state;
     bool woken;
     bool input_waits;   /* took not all input, wants resume */
