@@ -370,8 +370,8 @@ static bool on_consume(struct session_env *env, const struct consumer *consumer,
     return queue_mail_consume(&worker_of(env)->to_hub, env->owner, consumer, topic);
 }
 
-static bool on_forget(struct session_env *env, struct bytes queue) {
-    return queue_mail_forget(&worker_of(env)->to_hub, env->owner, queue);
+static bool on_forget(struct session_env *env, struct bytes queue, struct pending *pending) {
+    return queue_mail_forget(&worker_of(env)->to_hub, env->owner, queue, pending);
 }
 
 static void on_unconsume(struct session_env *env, uint64_t consumer) {

@@ -20,16 +20,18 @@ bool queue_mail_consume(struct mail_batch *to_hub, unsigned from, const struct c
     struct mail_consume *mail = mail_of_queue(MAIL_CONSUME, from, consumer_queue(consumer), topic);
     if (!mail)
         return false;
+    mail->session = consumer->subscription->session->number;
     mail->consumer = consumer->id;
     mail->prefetch = consumer->prefetch;
     mail_batch_add(to_hub, &mail->mail);
     return true;
 }
 
-bool queue_mail_forget(struct mail_batch *to_hub, unsigned from, struct bytes queue) {
+bool queue_mail_forget(struct mail_batch *to_hub, unsigned from, struct bytes queue, struct pending *pending) {
     struct mail_consume *mail = mail_of_queue(MAIL_FORGET, from, queue, BYTES(""));
     if (!mail)
         return false;
+    mail->pending = pending;
     mail_batch_add(to_hub, &mail->mail);
     return true;
 }

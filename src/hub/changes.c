@@ -25,10 +25,6 @@ static void log_lost(const char *what) {
     log_limited(&limit, LOG_LEVEL_ERROR, "out of memory: %s", what);
 }
 
-static void log_stuck(void) {
-    log_lost("messages of a queue are delivered to nobody until this node ends");
-}
-
 void changes_init(struct changes *changes, struct queue_store *store, struct queues_calls *calls,
                   struct queues_table *table, struct mail_batch *outgoing, struct queues_counters *counters) {
     *changes =
@@ -120,10 +116,10 @@ static struct errand *own_errand(const struct operation *operation) {
 void changes_return(struct changes *changes, struct queue *queue, const struct entry *entry) {
     struct errand *errand = own_errand(&(struct operation){.kind = OPERATION_RETURN, .entry = *entry});
     if (!errand) {
-        log_stuck();
+        log_lost("messages of a queue are delivered to nobody until this node ends");
         return;
     }
-    errand->returning = true;
+    errand->rest = true;
     errand->queues[0] = queue_ref(queue);
     changes_add(changes, errand);
 }
@@ -168,47 +164,45 @@ static void count_operations(struct changes *changes, const struct change *chang
     }
 }
 
-/* NULL when out of memory. Its operations are those that have a queue, in their order. */
-static struct change *returns_of(const struct errand *errand) {
-    struct change *returns = change_new();
-    for (uint32_t n = 0; returns && n < errand->change->count; n++) {
-        const struct operation *old = &errand->change->operations[n];
-        struct operation back = {
-            .kind = OPERATION_RETURN, .counted = old->kind != OPERATION_RETURN || old->counted, .entry = old->entry};
-        if (!errand->queues[n] || change_add(returns, &back))
-            continue;
-        change_free(returns);
-        returns = NULL;
-    }
-    return returns;
+/* What a consumer had, but a transaction has not settled, is to be delivered again. */
+static void turn_back(struct operation *operation) {
+    operation->counted = operation->kind != OPERATION_RETURN || operation->counted;
+    operation->kind = OPERATION_RETURN;
 }
 
-/* The errand goes on as the return of what it would have settled; its queues are those it had, closed up. */
-static void turn_back(struct changes *changes, struct errand *errand, struct change *returns) {
+/* The change loses what it would have put, and what is of no known queue. */
+static void keep_rest(struct errand *errand) {
+    struct change *change = errand->change;
     uint32_t kept = 0;
-    for (uint32_t n = 0; n < errand->change->count; n++)
-        if (errand->queues[n])
-            errand->queues[kept++] = errand->queues[n];
-    change_free(errand->change);
-    errand->change = returns;
-    errand->returning = true;
-    changes_add(changes, errand);
-}
-
-static void give_back(struct changes *changes, struct errand *errand) {
-    struct change *returns = returns_of(errand);
-    if (returns && returns->count > 0) {
-        turn_back(changes, errand, returns);
-        return;
+    for (uint32_t n = 0; n < change->count; n++) {
+        struct operation operation = change->operations[n];
+        if (operation.message)
+            message_unref(operation.message);
+        if (!errand->queues[n])
+            continue;
+        if (change->together)
+            turn_back(&operation);
+        errand->queues[kept] = errand->queues[n];
+        change->operations[kept++] = operation;
     }
-    if (!returns)
-        log_stuck();
-    change_free(returns);
-    errand_free(changes, errand);
+    change->count = kept;
 }
 
 static void put_off(struct changes *changes, struct errand *errand) {
     list_append(&changes->put_off, &errand->in_list);
+}
+
+static void go_on(struct changes *changes, struct errand *errand) {
+    bool at_once = errand->change->together;
+    keep_rest(errand);
+    errand->rest = true;
+    errand->change->together = false;
+    if (errand->change->count == 0)
+        errand_free(changes, errand);
+    else if (at_once)
+        changes_add(changes, errand);
+    else
+        put_off(changes, errand);
 }
 
 static void end(struct changes *changes, struct errand *errand, enum change_result result) {
@@ -219,10 +213,10 @@ static void end(struct changes *changes, struct errand *errand, enum change_resu
     errand->reply = NULL;
     if (result == CHANGE_DONE)
         errand_free(changes, errand);
-    else if (errand->returning)
+    else if (errand->rest)
         put_off(changes, errand);
     else
-        give_back(changes, errand);
+        go_on(changes, errand);
 }
 
 void changes_refuse(struct changes *changes, struct errand *errand) {

@@ -2,9 +2,11 @@
  * Private to hub/: changes on their way to the store, and their results on their way back.
  *
  *     waiting -> (a call of many) -> done    -> MAIL_CHANGED
- *        ^                        -> refused -> MAIL_CHANGED, and what it would have settled is returned to its queue:
- *        |                                                    nobody has it any more
- *        +-- a while later -- put off: such a return that the store refused too
+ *      ^   ^                      -> refused -> MAIL_CHANGED, and its rest goes on: what it would have settled, which
+ *      |   |                                    nobody has any more
+ *      |   +-- at once: of a transaction, as a return
+ *      +------ a while later, as it is: of any other, whose consumers have done with it; and a rest that the store
+ *              refused too
  *
  * A few calls are under way at a time; each takes as many changes as wait then, up to a size that the store works off
  * in a moment. The order of the changes is kept.
@@ -21,7 +23,7 @@
 #define CHANGES_CALL_OPERATIONS 1024
 #define CHANGES_CALL_BYTES      (1u << 20)
 
-/* After so long a return that the store refused is tried again. */
+/* After so long what the store refused is tried again. */
 #define CHANGES_PUT_OFF_MS 5000
 
 /* A change with who waits for its result. */
@@ -30,7 +32,7 @@ struct errand {
     struct change *change;      /* owned */
     struct mail_changed *reply; /* NULL: nobody waits */
     unsigned worker;            /* who does */
-    bool returning;             /* it only gives back what nobody has any more */
+    bool rest;                  /* it only ends what nobody has any more */
     uint64_t own_bytes;         /* of a change that comes from the hub itself */
     struct queue *queues[];     /* [change->count] a reference each; NULL for a PUT */
 };
@@ -42,9 +44,9 @@ struct changes {
     struct mail_batch *outgoing; /* [workers]: results go here */
     struct queues_counters *counters;
     struct list_node waiting; /* struct errand, oldest first */
-    struct list_node put_off;
-    uint64_t again_ms; /* when those put off are tried again */
-    size_t count;      /* errands that wait or are under way */
+    struct list_node put_off; /* rests */
+    uint64_t again_ms;        /* when those put off are tried again */
+    size_t count;             /* errands that wait or are under way */
     uint64_t own_bytes;
     unsigned under_way;   /* calls */
     struct bytes *queues; /* scratch: of the operations of one call */

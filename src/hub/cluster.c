@@ -2,6 +2,7 @@
 #include "cluster.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,9 @@
 
 /* What waits for other nodes when this one goes is given up after this time. */
 #define LEAVE_MS 2000
+
+/* Of a run id what counts; Redis' have 40 characters. */
+#define RUN_ID_MAX 64
 
 /* A boot that has said, since our link came back, that its interest is in place. */
 struct answer {
@@ -40,7 +44,9 @@ struct cluster {
     uint64_t leave_until_ms; /* when what waits is given up; 0: the node stays */
     bool leaving;            /* membership is */
     bool left;
-    bool linked; /* as it was told last */
+    bool linked;             /* as it was told last */
+    bool other;              /* to be told with it */
+    char run_id[RUN_ID_MAX]; /* of the last link's server; empty: there was none */
     bool holds_credit;
     uint64_t inbound_dropped;
 };
@@ -67,9 +73,12 @@ static void tell_workers(struct cluster *cluster, bool away) {
 static void tell_linked(struct cluster *cluster, bool linked) {
     if (cluster->linked == linked)
         return;
+    bool other = linked && cluster->other;
     cluster->linked = linked;
+    if (linked)
+        cluster->other = false;
     if (cluster->conf.linked)
-        cluster->conf.linked(cluster->conf.arg, linked);
+        cluster->conf.linked(cluster->conf.arg, linked, other);
 }
 
 static void owe_credit(void *arg, unsigned worker, uint64_t bytes) {
@@ -303,9 +312,16 @@ static void on_published(void *arg, bool taken) {
 
 /* ---- the link ---- */
 
+static void note_server(struct cluster *cluster, struct bytes server) {
+    char run_id[RUN_ID_MAX];
+    snprintf(run_id, sizeof run_id, "%.*s", BYTES_ARG(server));
+    cluster->other = cluster->other || (cluster->run_id[0] != '\0' && strcmp(cluster->run_id, run_id) != 0);
+    memcpy(cluster->run_id, run_id, sizeof run_id);
+}
+
 static void on_up(void *arg, struct bytes server) {
     struct cluster *cluster = arg;
-    (void)server;
+    note_server(cluster, server);
     cluster->state = CLUSTER_RESTORING;
     cluster->heard_ms = cluster->now_ms;
     cluster->probed_ms = 0;

@@ -43,9 +43,10 @@ struct cluster_conf {
     void (*left)(void *arg);
     /*
      * The store's queues can be called, since the link is up and this boot is among the nodes; or not any more: told
-     * when all that was called has its answer. At first they can't. May be NULL.
+     * when all that was called has its answer. At first they can't. `other`: since they could the last time the server
+     * has been started anew, or another one has taken its place, so it may have lost what was done last. May be NULL.
      */
-    void (*linked)(void *arg, bool up);
+    void (*linked)(void *arg, bool up, bool other);
     /* Another node has put something into the queue, from which this one got less than it wanted. May be NULL. */
     void (*ready)(void *arg, struct bytes queue);
     void *arg;

@@ -143,15 +143,15 @@ static const struct conf_key user_keys[] = {
 };
 
 static const struct conf_key destination_keys[] = {
-    {"max-messages", "Messages that a queue holds, those that consumers have included; 0: any number.",
+    {"max-messages", "Messages that a queue holds, those that consumers have only where when-full is refuse; 0: any number.",
      NUMBER(0, 1000000000), DEFAULT("100000"), RELOADED, POLICY(queue.max_messages)},
     {"max-bytes", "Bytes of the messages that a queue holds; 0: any number.",
      SIZE(0, TIB), DEFAULT("64m"), RELOADED, POLICY(queue.max_bytes)},
     {"max-age", "A message that has waited for that long is dropped; 0: never; without it under /app/: 1m.",
      TIME(0, YEAR), DEFAULT("0"), RELOADED, POLICY(queue.max_age_ms)},
-    {"when-full", "A SEND to a full queue is refused, or the oldest message makes room: it is dropped, or goes to dead-letter.",
+    {"when-full", "A SEND to a full queue is refused, or the oldest that no consumer has is dropped, or goes to dead-letter.",
      CHOICE(when_full), DEFAULT("refuse"), RELOADED, POLICY(queue.when_full)},
-    {"max-deliveries", "A message that was delivered that often, and returned each time, goes to dead-letter; 0: never.",
+    {"max-deliveries", "A message that was delivered that often, and returned each time, goes to dead-letter, if there is one; 0: never.",
      NUMBER(0, 1000000), DEFAULT("10"), RELOADED, POLICY(queue.max_deliveries)},
     {"idle-expiry", "A queue without messages and consumers goes after that long.",
      TIME(10 * SECOND, YEAR), DEFAULT("5m"), RELOADED, POLICY(queue.idle_expiry_ms)},

@@ -8,8 +8,19 @@
 #include "stompd/route/queue_name.h"
 #include "stompd/stomp/writer.h"
 
+/* A session, as the hub knows it: all of its consumers. */
+struct party {
+    uint64_t id[2];          /* the worker, and its number there */
+    size_t refs;             /* of takers, and of takes on its account */
+    struct list_node takers; /* struct taker */
+    uint64_t unwritten;      /* bytes that all of them have */
+    uint64_t asked;          /* takes */
+};
+
 /* A session's consumer, as the hub knows it. */
 struct taker {
+    struct party *party; /* a reference */
+    struct list_node in_party;
     struct list_node in_queue; /* a list of the queue */
     struct list_node *list;    /* that list */
     struct queue *queue;       /* a reference */
@@ -28,6 +39,7 @@ struct take_call {
     size_t count;
     struct {
         struct queue *queue; /* a reference */
+        struct party *party; /* on whose account; a reference */
         uint32_t messages;
     } wants[QUEUE_WANTS_MAX];
 };
@@ -40,6 +52,10 @@ static struct bytes taker_key(const void *entry) {
     return id_bytes(((const struct taker *)entry)->id);
 }
 
+static struct bytes party_key(const void *entry) {
+    return id_bytes(((const struct party *)entry)->id);
+}
+
 static struct taker *find(const struct consumers *consumers, unsigned worker, uint64_t id) {
     const uint64_t key[2] = {worker, id};
     return map_find(&consumers->by_id, id_bytes(key));
@@ -48,6 +64,7 @@ static struct taker *find(const struct consumers *consumers, unsigned worker, ui
 void consumers_init(struct consumers *consumers, uint64_t now_ms) {
     consumers->ticked_ms = consumers->now_ms = now_ms;
     map_init(&consumers->by_id, taker_key);
+    map_init(&consumers->parties, party_key);
     list_init(&consumers->to_take);
     list_init(&consumers->waiting);
 }
@@ -55,9 +72,14 @@ void consumers_init(struct consumers *consumers, uint64_t now_ms) {
 void consumers_free(struct consumers *consumers) {
     size_t cursor = 0;
     struct taker *taker;
+    struct party *party;
     while ((taker = map_next(&consumers->by_id, &cursor)) != NULL)
         free(taker);
     map_free(&consumers->by_id);
+    cursor = 0;
+    while ((party = map_next(&consumers->parties, &cursor)) != NULL)
+        free(party);
+    map_free(&consumers->parties);
     buffer_free(&consumers->shown);
 }
 
@@ -67,10 +89,15 @@ static bool has_room(const struct taker *taker) {
     return !taker->closed && taker->unsettled < taker->prefetch;
 }
 
+static bool is_full(const struct party *party) {
+    return party->unwritten >= QUEUES_SESSION_UNWRITTEN_MAX;
+}
+
 static struct list_node *list_for(const struct taker *taker) {
     if (!has_room(taker))
         return &taker->queue->sated;
-    return taker->unwritten < QUEUES_UNWRITTEN_MAX ? &taker->queue->hungry : &taker->queue->choked;
+    return taker->unwritten < QUEUES_UNWRITTEN_MAX && !is_full(taker->party) ? &taker->queue->hungry
+                                                                             : &taker->queue->choked;
 }
 
 /* Puts the queue where it belongs by its credit. While it is taken from, the end of that decides. */
@@ -105,7 +132,57 @@ static void place(struct consumers *consumers, struct taker *taker) {
     place_queue(consumers, queue);
 }
 
+/* Something has been added to what it has unwritten, or taken away. */
+static void set_unwritten(struct consumers *consumers, struct taker *taker, uint64_t unwritten) {
+    struct party *party = taker->party;
+    bool was_full = is_full(party);
+    party->unwritten += unwritten;
+    party->unwritten -= taker->unwritten;
+    taker->unwritten = unwritten;
+    if (is_full(party) == was_full) {
+        place(consumers, taker);
+        return;
+    }
+    LIST_FOR_EACH (node, &party->takers)
+        place(consumers, CONTAINER_OF(node, struct taker, in_party));
+}
+
 /* ---- coming and going ---- */
+
+/* A reference. NULL when out of memory. */
+static struct party *party_get(struct consumers *consumers, uint64_t worker, uint64_t session) {
+    const uint64_t id[2] = {worker, session};
+    struct party *party = map_find(&consumers->parties, id_bytes(id));
+    if (!party) {
+        party = calloc(1, sizeof *party);
+        if (!party)
+            return NULL;
+        *party = (struct party){.id = {worker, session}};
+        list_init(&party->takers);
+        if (!map_insert(&consumers->parties, party)) {
+            free(party);
+            return NULL;
+        }
+    }
+    party->refs++;
+    return party;
+}
+
+static void party_unref(struct consumers *consumers, struct party *party) {
+    if (--party->refs > 0)
+        return;
+    map_remove(&consumers->parties, party_key(party));
+    free(party);
+}
+
+static void taker_free(struct consumers *consumers, struct taker *taker) {
+    list_remove(&taker->in_party);
+    if (taker->party)
+        party_unref(consumers, taker->party);
+    if (taker->queue)
+        queue_unref(taker->queue);
+    free(taker);
+}
 
 static struct taker *taker_new(struct consumers *consumers, const struct mail_consume *mail) {
     struct taker *taker = calloc(1, sizeof *taker);
@@ -113,12 +190,14 @@ static struct taker *taker_new(struct consumers *consumers, const struct mail_co
         return NULL;
     *taker = (struct taker){.id = {mail->from, mail->consumer}, .prefetch = mail->prefetch};
     list_init(&taker->in_queue);
+    list_init(&taker->in_party);
     taker->queue = queues_table_get(consumers->table, mail_queue(mail));
-    if (taker->queue && map_insert(&consumers->by_id, taker))
+    taker->party = party_get(consumers, mail->from, mail->session);
+    if (taker->queue && taker->party && map_insert(&consumers->by_id, taker)) {
+        list_append(&taker->party->takers, &taker->in_party);
         return taker;
-    if (taker->queue)
-        queue_unref(taker->queue);
-    free(taker);
+    }
+    taker_free(consumers, taker);
     return NULL;
 }
 
@@ -146,10 +225,10 @@ void consumers_open(struct consumers *consumers, const struct mail_consume *mail
 static void free_if_done(struct consumers *consumers, struct taker *taker) {
     if (!taker->closed || taker->unsettled > 0)
         return;
+    set_unwritten(consumers, taker, 0);
     map_remove(&consumers->by_id, taker_key(taker));
     list_remove(&taker->in_queue);
-    queue_unref(taker->queue);
-    free(taker);
+    taker_free(consumers, taker);
 }
 
 void consumers_close(struct consumers *consumers, const struct mail_consumer *mail) {
@@ -166,8 +245,7 @@ void consumers_written(struct consumers *consumers, const struct mail_consumer *
     struct taker *taker = find(consumers, mail->from, mail->consumer);
     if (!taker)
         return; /* gone, and nobody asks any more */
-    taker->unwritten -= mail->bytes < taker->unwritten ? mail->bytes : taker->unwritten;
-    place(consumers, taker);
+    set_unwritten(consumers, taker, mail->bytes < taker->unwritten ? taker->unwritten - mail->bytes : 0);
 }
 
 struct queue *consumers_settle(struct consumers *consumers, unsigned worker, uint64_t id) {
@@ -188,10 +266,16 @@ struct queue *consumers_settle(struct consumers *consumers, unsigned worker, uin
 
 /* ---- handing out ---- */
 
-/* Whose turn it is; NULL: nobody has room. */
-static struct taker *next_taker(const struct queue *queue) {
-    const struct list_node *list = list_is_empty(&queue->hungry) ? &queue->choked : &queue->hungry;
-    return list_is_empty(list) ? NULL : CONTAINER_OF(list->next, struct taker, in_queue);
+/* Whose turn it is, with what was taken on that account; NULL: nobody has room. */
+static struct taker *next_taker(const struct queue *queue, const struct party *account) {
+    if (!list_is_empty(&queue->hungry))
+        return CONTAINER_OF(queue->hungry.next, struct taker, in_queue);
+    LIST_FOR_EACH (node, &queue->choked) {
+        struct taker *taker = CONTAINER_OF(node, struct taker, in_queue);
+        if (taker->party == account || !is_full(taker->party))
+            return taker;
+    }
+    return NULL;
 }
 
 static struct bytes reason_name(enum dead_reason reason) {
@@ -243,11 +327,13 @@ static void note_delivery(struct consumers *consumers, struct taker *taker, cons
     consumers->counters->redelivered += mail->deliveries > 1;
     consumers->unsettled++;
     taker->unsettled++;
-    taker->unwritten += message_size(mail->message);
+    taker->list = NULL; /* so that others come first */
+    set_unwritten(consumers, taker, taker->unwritten + message_size(mail->message));
 }
 
-static void hand_out(struct consumers *consumers, struct queue *queue, struct queue_entry *entry) {
-    struct taker *taker = next_taker(queue);
+static void hand_out(struct consumers *consumers, struct queue *queue, const struct party *account,
+                     struct queue_entry *entry) {
+    struct taker *taker = next_taker(queue, account);
     struct mail_delivery *mail = taker ? delivery_new(consumers, taker, entry) : NULL;
     if (!mail) {
         changes_return(consumers->changes, queue, &entry->entry);
@@ -255,13 +341,15 @@ static void hand_out(struct consumers *consumers, struct queue *queue, struct qu
     }
     note_delivery(consumers, taker, mail);
     mail_batch_add(&consumers->outgoing[taker->id[0]], &mail->mail);
-    taker->list = NULL; /* so that others come first */
-    place(consumers, taker);
 }
 
 /* ---- takes ---- */
 
-static void end_take(struct consumers *consumers, struct queue *queue, bool empty) {
+static void end_take(struct take_call *call, size_t n, bool empty) {
+    struct consumers *consumers = call->consumers;
+    struct queue *queue = call->wants[n].queue;
+    call->wants[n].party->asked--;
+    party_unref(consumers, call->wants[n].party);
     queue->taking = false;
     queue->readied = false;
     queue->empty = empty && queue->credit > 0;
@@ -276,11 +364,11 @@ static size_t end_want(struct take_call *call, size_t n, struct queue_answer *an
     size_t start = at;
     for (; at < answer->entry_count && answer->entries[at].want == n; at++) {
         bytes += answer->entries[at].entry.size;
-        hand_out(call->consumers, queue, &answer->entries[at]);
+        hand_out(call->consumers, queue, call->wants[n].party, &answer->entries[at]);
     }
     queue->alone = false;
     bool cut = at - start >= call->wants[n].messages || bytes >= QUEUE_TAKE_BYTES;
-    end_take(call->consumers, queue, !cut && !queue->readied);
+    end_take(call, n, !cut && !queue->readied);
     return at;
 }
 
@@ -288,7 +376,7 @@ static size_t end_want(struct take_call *call, size_t n, struct queue_answer *an
 static void end_refused(struct take_call *call) {
     for (size_t n = 0; n < call->count; n++) {
         call->wants[n].queue->alone = true;
-        end_take(call->consumers, call->wants[n].queue, true);
+        end_take(call, n, true);
     }
 }
 
@@ -318,10 +406,23 @@ static void free_call(struct queues_call *base) {
     free(base);
 }
 
-static void add_want(struct take_call *call, struct queue *queue) {
+/* On whose account the queue may be taken from; NULL: on nobody's before another take has ended. */
+static struct party *account_for(const struct queue *queue) {
+    LIST_FOR_EACH (node, &queue->hungry) {
+        struct party *party = CONTAINER_OF(node, struct taker, in_queue)->party;
+        if (party->unwritten + party->asked * QUEUE_TAKE_BYTES < QUEUES_SESSION_UNWRITTEN_MAX)
+            return party;
+    }
+    return NULL;
+}
+
+static void add_want(struct take_call *call, struct queue *queue, struct party *account) {
     uint64_t wanted = queue->credit < CONSUMERS_WANTED_MAX ? queue->credit : CONSUMERS_WANTED_MAX;
     list_remove(&queue->in_list);
     queue->taking = true;
+    account->asked++;
+    account->refs++;
+    call->wants[call->count].party = account;
     call->wants[call->count].queue = queue_ref(queue);
     call->wants[call->count++].messages = (uint32_t)wanted;
 }
@@ -329,15 +430,18 @@ static void add_want(struct take_call *call, struct queue *queue) {
 static void collect(struct take_call *call) {
     LIST_FOR_EACH (node, &call->consumers->to_take) {
         struct queue *queue = CONTAINER_OF(node, struct queue, in_list);
+        struct party *account = account_for(queue);
         if (call->count == QUEUE_WANTS_MAX || (queue->alone && call->count > 0))
             break;
-        add_want(call, queue);
+        if (!account)
+            continue;
+        add_want(call, queue, account);
         if (queue->alone)
             break;
     }
 }
 
-/* False: out of memory, so the queues go on waiting. */
+/* False: out of memory, or for nobody's account, so the queues go on waiting. */
 static bool make_call(struct consumers *consumers) {
     struct take_call *call = calloc(1, sizeof *call);
     if (!call)
@@ -345,6 +449,10 @@ static bool make_call(struct consumers *consumers) {
     call->call = (struct queues_call){.make = make, .over = on_taken, .free = free_call};
     call->consumers = consumers;
     collect(call);
+    if (call->count == 0) {
+        free(call);
+        return false;
+    }
     consumers->under_way++;
     queues_calls_make(consumers->calls, &call->call);
     return true;

@@ -3,12 +3,17 @@
  *
  * Credit. A consumer may have `prefetch` deliveries at a time; one counts from when it is handed out until the worker's
  * change that settles, returns or rejects it has arrived here. While QUEUES_UNWRITTEN_MAX bytes or more of what it got
- * have not left for its socket, it is choked and has no credit. A queue's credit is that of its consumers together.
+ * have not left for its socket, it is choked and has no credit; so are all consumers of a session that together come to
+ * QUEUES_SESSION_UNWRITTEN_MAX. A queue's credit is that of its consumers together.
  *
  * Takes. A queue with credit is taken from, unless it is known to be empty: then it waits for word that something is
  * ready, and is asked again after QUEUES_SWEEP_MS. One take of a queue is under way at a time; what it brings is handed
  * out one by one to those with credit in turn, and the turn goes on with the next take. Should the choked be all that
  * are left, they get the rest, which is no more than one take's; should nobody have room any more, it is returned.
+ *
+ * Each take is on account of one session, that of a consumer with credit, and counts as QUEUE_TAKE_BYTES that the session
+ * is about to get: where that does not go into QUEUES_SESSION_UNWRITTEN_MAX, another's session, or the next of its takes
+ * to end, is waited for. A session that has come to that gets the rest only of a take on its own account.
  *
  * A consumer that has gone stays, closed, until all that it had has been given back: by a worker, who gives back what
  * was still in the mail too.
@@ -41,6 +46,7 @@ struct consumers {
     uint64_t now_ms; /* kept up by the owner */
 
     struct map by_id;         /* struct taker */
+    struct map parties;       /* struct party */
     struct list_node to_take; /* struct queue: to be taken from with the next call */
     struct list_node waiting; /* those known to be empty, by due_ms */
     uint64_t unsettled;       /* deliveries that all consumers have together */

@@ -13,11 +13,13 @@ struct publication {
     struct message *message; /* one reference */
     unsigned worker;
     uint64_t number;
+    uint64_t at_ms;
 };
 
 void durable_puts_init(struct durable_puts *puts, struct durable_bindings *bindings, struct queues *queues,
                        uint64_t *owed) {
-    *puts = (struct durable_puts){.bindings = bindings, .queues = queues, .owed = owed};
+    *puts = (struct durable_puts){.bindings = bindings, .queues = queues};
+    puts->owed = owed;
     list_init(&puts->held);
 }
 
@@ -87,10 +89,6 @@ static void work_off(struct durable_puts *puts, const struct message *message, u
         puts->owed[worker] += router_cost(message);
 }
 
-static struct publication *first_held(const struct durable_puts *puts) {
-    return CONTAINER_OF(puts->held.next, struct publication, in_list);
-}
-
 static void end_held(struct durable_puts *puts, struct publication *publication) {
     work_off(puts, publication->message, publication->worker);
     puts->held_bytes -= router_cost(publication->message);
@@ -100,42 +98,45 @@ static void end_held(struct durable_puts *puts, struct publication *publication)
 }
 
 void durable_puts_work(struct durable_puts *puts) {
-    while (puts->open && !list_is_empty(&puts->held)) {
-        struct publication *publication = first_held(puts);
-        if (!put_all(puts, publication->message, publication->number))
+    LIST_FOR_EACH (node, &puts->held) {
+        struct publication *publication = CONTAINER_OF(node, struct publication, in_list);
+        if (publication->at_ms >= puts->sure_ms || !put_all(puts, publication->message, publication->number))
             return;
         end_held(puts, publication);
     }
 }
 
 static void keep_to_limit(struct durable_puts *puts) {
-    while (!puts->open && puts->held_bytes > QUEUES_PUT_MAX) {
-        struct publication *publication = first_held(puts);
+    LIST_FOR_EACH (node, &puts->held) {
+        struct publication *publication = CONTAINER_OF(node, struct publication, in_list);
+        if (!puts->away || puts->held_bytes <= QUEUES_PUT_MAX)
+            return;
         if (!put_all(puts, publication->message, publication->number))
             give_up(puts, publication->message, publication->number);
         end_held(puts, publication);
     }
 }
 
-static void hold(struct durable_puts *puts, struct message *message, unsigned worker, uint64_t number) {
+static void hold(struct durable_puts *puts, struct message *message, unsigned worker, uint64_t now_ms) {
     struct publication *publication = malloc(sizeof *publication);
     if (!publication) {
-        give_up(puts, message, number);
+        give_up(puts, message, puts->number);
         work_off(puts, message, worker);
         return;
     }
-    *publication = (struct publication){.message = message_ref(message), .worker = worker, .number = number};
+    *publication = (struct publication){
+        .message = message_ref(message), .worker = worker, .number = puts->number, .at_ms = now_ms};
     list_init(&publication->in_list);
     list_append(&puts->held, &publication->in_list);
     puts->held_bytes += router_cost(message);
     keep_to_limit(puts);
 }
 
-void durable_puts_take(struct durable_puts *puts, struct message *message, unsigned worker) {
-    uint64_t number = ++puts->number;
-    bool waits = !puts->open || !list_is_empty(&puts->held);
-    if (message->route == ROUTE_TOPIC && (waits || !put_all(puts, message, number)))
-        hold(puts, message, worker, number);
+void durable_puts_take(struct durable_puts *puts, struct message *message, unsigned worker, uint64_t now_ms) {
+    bool waits = now_ms >= puts->sure_ms || !list_is_empty(&puts->held);
+    puts->number++;
+    if (message->route == ROUTE_TOPIC && (waits || !put_all(puts, message, puts->number)))
+        hold(puts, message, worker, now_ms);
     else
         work_off(puts, message, worker);
 }

@@ -27,8 +27,10 @@ struct reader {
     uint64_t id[2]; /* the worker, its consumer's number there */
     enum reader_state state;
     bool gone;        /* its subscription is; freed with the answer to bind() */
+    bool shares;      /* its queue was known already, or asked for by another */
     bool consumes;    /* it was served, and goes on in any state */
-    uint64_t version; /* BOUND: by which all nodes must act */
+    uint64_t life;    /* since BOUND: of the bindings that it is one of */
+    uint64_t version; /* by which all nodes must act */
     struct mail_consume consume;
 };
 
@@ -36,6 +38,8 @@ struct reader {
 struct ending {
     struct list_node in_list; /* durables->endings, or ->asked_endings while unbind() is under way */
     struct durables *durables;
+    struct mail_changed *reply;
+    unsigned worker; /* who waits for it */
     size_t queue_len;
     char queue[];
 };
@@ -57,12 +61,13 @@ struct durables {
     uint64_t acting;     /* by which this node acts: the workers know it too */
     uint64_t everywhere; /* and by which all nodes do, this one as they know it */
     bool up;
-    bool known;        /* the bindings are, since it is up */
-    bool looking;      /* bindings() is under way */
-    bool stale;        /* and the link was down since */
-    bool called;       /* the store, in this turn */
-    uint64_t look_ms;  /* when to look again */
-    uint64_t again_ms; /* when to call again, after the store would not do something */
+    bool known;         /* the bindings are, since it is up */
+    bool looking;       /* bindings() is under way */
+    bool was_down;      /* the next look finds out what the store has lost meanwhile */
+    bool called;        /* the store, in this turn */
+    uint64_t look_ms;   /* when to look again */
+    uint64_t looked_ms; /* when the last look began */
+    uint64_t again_ms;  /* when to call again, after the store would not do something */
     uint64_t now_ms;
 };
 
@@ -168,7 +173,7 @@ static void serve(struct reader *reader) {
 static void serve_all(struct durables *durables) {
     LIST_FOR_EACH (node, &durables->readers[READER_BOUND]) {
         struct reader *reader = reader_of(node);
-        if (reader->version > durables->everywhere)
+        if (reader->life != durables->life || reader->version > durables->everywhere)
             return;
         serve(reader);
     }
@@ -176,28 +181,41 @@ static void serve_all(struct durables *durables) {
 
 /* ---- binding ---- */
 
-/* Of the same user, bound or about to be, but not known so yet. */
-static size_t count_coming(const struct durables *durables, enum reader_state state, struct bytes queue) {
-    size_t count = 0;
+/* What is bound, or about to be, but not known so yet: of the same user, and whether it is the very queue. */
+struct coming {
+    size_t count;
+    bool same;
+};
+
+static void add_coming(const struct durables *durables, enum reader_state state, struct bytes queue,
+                       struct coming *coming) {
     LIST_FOR_EACH (node, &durables->readers[state]) {
-        struct bytes other = mail_queue(&reader_of(node)->consume);
-        count += durable_bindings_share_user(queue, other) && !durable_bindings_find(&durables->bindings, other);
+        const struct reader *reader = reader_of(node);
+        struct bytes other = mail_queue(&reader->consume);
+        coming->same = coming->same || bytes_equal(queue, other);
+        coming->count += durable_bindings_share_user(queue, other) && !reader->shares &&
+                         !durable_bindings_find(&durables->bindings, other);
     }
-    return count;
 }
 
-static bool are_too_many(const struct durables *durables, struct bytes queue) {
-    if (durable_bindings_find(&durables->bindings, queue))
+static bool is_one_too_many(struct reader *reader) {
+    const struct durables *durables = reader->durables;
+    struct bytes queue = mail_queue(&reader->consume);
+    struct coming coming = {0};
+    reader->shares = reader->consumes || durable_bindings_find(&durables->bindings, queue);
+    if (reader->shares)
         return false;
-    size_t count = durable_bindings_of_user(&durables->bindings, queue);
-    count += count_coming(durables, READER_ASKED, queue);
-    count += count_coming(durables, READER_BOUND, queue);
-    return count >= durables->conf.per_user;
+    add_coming(durables, READER_ASKED, queue, &coming);
+    add_coming(durables, READER_BOUND, queue, &coming);
+    reader->shares = coming.same;
+    return !coming.same &&
+           durable_bindings_of_user(&durables->bindings, queue) + coming.count >= durables->conf.per_user;
 }
 
 /* In another life there is more to be learnt first. */
 static void take_word(struct durables *durables, const struct queue_answer *answer) {
-    durables->everywhere = answer->everywhere;
+    if (answer->life == durables->life)
+        durables->everywhere = answer->everywhere;
     if (answer->life != durables->life || answer->version != durables->version)
         look_soon(durables);
 }
@@ -216,17 +234,17 @@ static void on_bound(void *arg, struct queue_answer *answer) {
     } else if (answer->result == QUEUE_TAKEN) {
         refuse(reader, CONSUMING_TAKEN);
     } else {
+        reader->life = answer->life;
         reader->version = answer->version;
         set_state(reader, done ? READER_BOUND : READER_UNBOUND);
     }
-    if (answer->life == durables->life)
-        serve_all(durables);
+    serve_all(durables);
 }
 
 static void bind_reader(struct reader *reader) {
     struct durables *durables = reader->durables;
     struct queue_store *store = durables->conf.store;
-    if (!reader->consumes && are_too_many(durables, mail_queue(&reader->consume))) {
+    if (is_one_too_many(reader)) {
         refuse(reader, CONSUMING_TOO_MANY);
         return;
     }
@@ -245,6 +263,7 @@ static void on_unbound(void *arg, struct queue_answer *answer) {
     list_remove(&ending->in_list);
     if (answer->result == QUEUE_OK) {
         take_word(durables, answer);
+        mail_batch_add(&durables->outgoing[ending->worker], &ending->reply->mail);
         free(ending);
         return;
     }
@@ -264,10 +283,16 @@ static void unbind(struct ending *ending) {
 
 static void open_ending(struct durables *durables, const struct mail_consume *mail) {
     struct ending *ending = calloc(1, sizeof *ending + mail->queue_len);
-    if (!ending) {
+    struct mail_changed *reply = malloc(sizeof *reply);
+    if (!ending || !reply) {
         log_error("out of memory: the durable subscription %.*s does not end", BYTES_ARG(mail_queue(mail)));
+        free(ending);
+        free(reply);
         return;
     }
+    *reply = (struct mail_changed){.mail.type = MAIL_CHANGED, .pending = mail->pending, .result = CHANGE_DONE};
+    ending->reply = reply;
+    ending->worker = mail->from;
     ending->durables = durables;
     ending->queue_len = mail->queue_len;
     memcpy(ending->queue, mail->text, mail->queue_len);
@@ -277,12 +302,14 @@ static void open_ending(struct durables *durables, const struct mail_consume *ma
 
 /* ---- looking ---- */
 
-/* Those of who is here are bound again; who is away is forgotten. */
-static void begin_life(struct durables *durables, uint64_t life) {
-    if (durables->life != 0) {
+/* The bindings are of that life. Who is here and was bound in another is bound again; who is away is forgotten. */
+static void set_life(struct durables *durables, uint64_t life) {
+    LIST_FOR_EACH (node, &durables->readers[READER_BOUND])
+        if (reader_of(node)->life != life)
+            set_state(reader_of(node), READER_UNBOUND);
+    if (durables->life != 0 && durables->life != life) {
         log_warning("the store has lost its durable subscriptions, and what they held: those of who is here are made "
                     "again");
-        set_all_unbound(durables, READER_BOUND);
         set_all_unbound(durables, READER_SERVED);
     }
     durables->life = life;
@@ -297,9 +324,8 @@ static void find_lost(struct durables *durables) {
 
 /* From now on this node acts by what is known, and the next look says so. */
 static void act(struct durables *durables) {
-    if (!durables->known || !durable_bindings_are_known(&durables->bindings))
+    if (!durable_bindings_are_known(&durables->bindings))
         return;
-    durables->puts.open = true;
     if (durables->acting == durables->version)
         return;
     durables->acting = durables->version;
@@ -309,25 +335,27 @@ static void act(struct durables *durables) {
 static void on_looked(void *arg, struct queue_answer *answer) {
     struct durables *durables = arg;
     durables->looking = false;
-    if (durables->stale)
-        return; /* what it says may be older than what others have done while this node was no node */
     look_later(durables);
     if (answer->result != QUEUE_OK) {
+        durables->puts.away = durables->puts.away || answer->result == QUEUE_FAILED;
         try_later(durables);
         return;
     }
-    if (answer->life != durables->life)
-        begin_life(durables, answer->life);
+    set_life(durables, answer->life);
     durables->everywhere = answer->everywhere;
     if (!durable_bindings_take(&durables->bindings, answer)) {
         log_error("out of memory: not all durable subscriptions are known");
         try_later(durables);
         return;
     }
-    if (!durables->known)
+    if (durables->was_down)
         find_lost(durables);
+    durables->was_down = false;
     durables->version = answer->version;
     durables->known = true;
+    if (durables->conf.cluster)
+        durables->puts.sure_ms = durables->looked_ms + DURABLES_SURE_MS;
+    durables->puts.away = false;
     act(durables);
     serve_all(durables);
 }
@@ -337,7 +365,7 @@ static void look(struct durables *durables) {
     if (durables->looking || durables->now_ms < durables->look_ms)
         return;
     durables->looking = true;
-    durables->stale = false;
+    durables->looked_ms = durables->now_ms;
     durables->called = true;
     store->ops->bindings(store, durables->acting, (struct queue_call){on_looked, durables});
 }
@@ -359,7 +387,7 @@ static void call_store(struct durables *durables) {
 /* ---- mail ---- */
 
 static bool take_publication(struct durables *durables, const struct mail_publish *mail) {
-    durable_puts_take(&durables->puts, mail->message, mail->from);
+    durable_puts_take(&durables->puts, mail->message, mail->from, durables->now_ms);
     if (durables->conf.cluster)
         return false;
     message_unref(mail->message);
@@ -425,8 +453,9 @@ void durables_up(struct durables *durables, uint64_t now_ms) {
 void durables_down(struct durables *durables) {
     durables->up = false;
     durables->known = false;
-    durables->puts.open = false;
-    durables->stale = durables->looking;
+    durables->was_down = true;
+    durables->puts.sure_ms = 0;
+    durables->puts.away = true;
     durables->acting = 0;
     set_all_unbound(durables, READER_BOUND);
 }
@@ -436,7 +465,7 @@ void durables_set_per_user(struct durables *durables, uint32_t per_user) {
 }
 
 bool durables_are_behind(const struct durables *durables) {
-    return durables->puts.open && !list_is_empty(&durables->puts.held);
+    return !durables->puts.away && !list_is_empty(&durables->puts.held);
 }
 
 bool durables_are_settled(const struct durables *durables) {
@@ -470,7 +499,6 @@ static void init_lists(struct durables *durables) {
     list_init(&durables->asked_endings);
 }
 
-/* On a node on its own all bindings come from it: at first there are none. */
 struct durables *durables_new(const struct durables_conf *conf, uint64_t now_ms) {
     struct durables *durables = calloc(1, sizeof *durables);
     if (!durables)
@@ -487,14 +515,18 @@ struct durables *durables_new(const struct durables_conf *conf, uint64_t now_ms)
         durables_free(durables);
         return NULL;
     }
-    act(durables);
+    durables->puts.away = conf->cluster;
+    durables->puts.sure_ms = conf->cluster ? 0 : UINT64_MAX; /* alone, nobody else binds */
     queues_set_topics(conf->queues, topic_of, durables);
     return durables;
 }
 
 static void free_endings(struct list_node *endings) {
-    LIST_FOR_EACH (node, endings)
-        free(CONTAINER_OF(node, struct ending, in_list));
+    LIST_FOR_EACH (node, endings) {
+        struct ending *ending = CONTAINER_OF(node, struct ending, in_list);
+        free(ending->reply);
+        free(ending);
+    }
 }
 
 void durables_free(struct durables *durables) {

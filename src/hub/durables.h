@@ -26,6 +26,12 @@
 /* What the store would not do is tried again after this time. */
 #define DURABLES_RETRY_MS 250
 
+/*
+ * After a look began the bindings are known for so long. Shorter than what it takes to declare a node dead that has
+ * looked: the least node-timeout, less what lies between its signs of life.
+ */
+#define DURABLES_SURE_MS 500
+
 /* Subscriptions that are bound at a time. */
 #define DURABLES_BINDS_MAX 256
 

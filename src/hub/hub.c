@@ -288,10 +288,10 @@ static void on_registry_gone(void *arg) {
     cluster_renew(hub->cluster, clock_ms());
 }
 
-static void on_linked(void *arg, bool up) {
+static void on_linked(void *arg, bool up, bool other) {
     const struct hub *hub = arg;
     if (up) {
-        queues_up(hub->queues);
+        queues_up(hub->queues, other);
         durables_up(hub->durables, clock_ms());
     } else {
         queues_down(hub->queues);

@@ -34,7 +34,7 @@ struct queues *queues_new(const struct queues_conf *conf, uint64_t now_ms) {
     }
     *queues = (struct queues){
         .store = conf->store, .mailboxes = conf->mailboxes, .workers = conf->workers, .outgoing = outgoing};
-    queues_calls_init(&queues->calls, conf->up);
+    queues_calls_init(&queues->calls, conf->store, conf->up);
     queues_table_init(&queues->table, conf->policies);
     changes_init(&queues->changes, conf->store, &queues->calls, &queues->table, outgoing, &queues->counters);
     queues->consumers = (struct consumers){.store = conf->store,
@@ -63,8 +63,8 @@ void queues_free(struct queues *queues) {
     free(queues);
 }
 
-void queues_up(struct queues *queues) {
-    queues_calls_up(&queues->calls);
+void queues_up(struct queues *queues, bool other) {
+    queues_calls_up(&queues->calls, other);
     consumers_up(&queues->consumers);
 }
 
@@ -156,7 +156,7 @@ void queues_flush(struct queues *queues, uint64_t now_ms) {
 
 void queues_tick(struct queues *queues, uint64_t now_ms) {
     queues->consumers.now_ms = now_ms;
-    queues_calls_tick(&queues->calls);
+    queues_calls_tick(&queues->calls, now_ms);
     changes_tick(&queues->changes, now_ms);
     consumers_tick(&queues->consumers, now_ms);
 }

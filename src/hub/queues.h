@@ -2,7 +2,8 @@
  * Private to hub/: the node's part in queues. It knows this node's consumers and how much each may still get, takes that
  * much out of the store's queues, and hands each message to one of them, in turn; and it carries the workers' changes to
  * the store, a few batches at a time, and their results back. Where the link to the store breaks, changes and takes wait
- * and are made again. What a refused change would have settled is returned to its queue: whoever had it has it no more.
+ * and are made again. What a refused transaction would have settled is returned to its queue: whoever had it has it no
+ * more. What any other change would have settled, and the store refused for a reason of its own, is settled later.
  *
  *     MAIL_CHANGE  -> change()            -> MAIL_CHANGED
  *     MAIL_CONSUME -> credit -> take()    -> MAIL_DELIVERY   -> (the session) -> MAIL_WRITTEN, MAIL_CHANGE (settle …)
@@ -25,6 +26,13 @@
 
 /* A consumer that has this many bytes before it that have not left for its socket gets no more; one message always fits. */
 #define QUEUES_UNWRITTEN_MAX (1u << 20)
+
+/*
+ * Nor do all consumers of a session that have so many bytes before them together. As much again, and a message for each of
+ * QUEUES_SESSION_TAKES takes, may be under way then.
+ */
+#define QUEUES_SESSION_UNWRITTEN_MAX (4u << 20)
+#define QUEUES_SESSION_TAKES         (QUEUES_SESSION_UNWRITTEN_MAX / QUEUE_TAKE_BYTES)
 
 /* So many bytes of messages of queues_put() may wait; one message always may. */
 #define QUEUES_PUT_MAX (16u << 20)
@@ -59,9 +67,11 @@ void queues_free(struct queues *queues);
 
 /*
  * The store can be called (the link is up and this boot is among the nodes), or not any more. A call that is answered
- * QUEUE_GONE or QUEUE_AWAY while it can is made again at the next tick.
+ * QUEUE_GONE or QUEUE_AWAY while it can is made again at the next tick. `other`: the server is another one than before, or
+ * another run of it, so it may have lost what was done last; then all that this boot owns there is given back, once the
+ * calls that were under way are done and before anything new is called.
  */
-void queues_up(struct queues *queues);
+void queues_up(struct queues *queues, bool other);
 void queues_down(struct queues *queues);
 
 /* Another conf's policies hold from now on. */

@@ -24,8 +24,9 @@ struct queue {
     uint32_t refs;
 
     /* This node's consumers of it (consumers.c), each in one list. The first of a list is the next to get something. */
-    struct list_node hungry;  /* may get something */
-    struct list_node choked;  /* might, but too much is before them that their sockets have not taken */
+    struct list_node hungry; /* may get something */
+    struct list_node
+        choked; /* might, but too much is before them, or their session, that their sockets have not taken */
     struct list_node sated;   /* have all they may, or are closed */
     uint64_t credit;          /* how much the hungry may get */
     struct list_node in_list; /* consumers->to_take or ->waiting; in none without credit, or while it is taken from */

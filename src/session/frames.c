@@ -330,15 +330,9 @@ static bool unsubscribe_destination(struct session *session, struct bytes destin
 }
 
 /* With durable:true the subscription ends for good, whether it is open in this session or not. */
-static bool forget(struct session *session, const struct stomp_frame *frame, const struct bytes *id) {
-    struct session_env *env = session->env;
-    bool durable;
-    if (!read_durable(session, frame, &durable))
-        return false;
-    if (!durable)
-        return true;
+static bool end_durable(struct session *session, const struct stomp_frame *frame, const struct bytes *id) {
     return name_durable(session, id) &&
-           (env->ops->forget(env, buffer_bytes(&env->key)) || frame_out_of_memory(session));
+           queues_end_durable(session, buffer_bytes(&session->env->key), stomp_frame_find(frame, BYTES("receipt")));
 }
 
 /* One that does not exist is ignored: its messages may have been under way when the client dropped it. */
@@ -346,6 +340,7 @@ static bool on_unsubscribe(struct session *session, struct stomp_frame *frame) {
     const struct bytes *id = stomp_frame_find(frame, BYTES("id"));
     const struct bytes *destination = stomp_frame_find(frame, BYTES("destination"));
     bool by_destination = !id && destination && session->version == STOMP_1_0;
+    bool durable;
     if (!id && !by_destination)
         return frame_need_header(session, frame, "id") != NULL;
     if (by_destination && !unsubscribe_destination(session, *destination))
@@ -353,7 +348,9 @@ static bool on_unsubscribe(struct session *session, struct stomp_frame *frame) {
     struct subscription *subscription = id ? map_find(&session->by_id, *id) : NULL;
     if (subscription && !unsubscribe(session, subscription))
         return false;
-    return forget(session, frame, id) && frame_confirm(session, frame);
+    if (!read_durable(session, frame, &durable))
+        return false;
+    return durable ? end_durable(session, frame, id) : frame_confirm(session, frame);
 }
 
 /* ---- DISCONNECT ("DISCONNECT", "Connection Lingering") ---- */

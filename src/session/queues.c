@@ -93,6 +93,16 @@ bool queues_submit(struct session *session, struct change *change, struct transa
     return true;
 }
 
+bool queues_end_durable(struct session *session, struct bytes queue, const struct bytes *receipt) {
+    struct pending *pending = pending_new(session, receipt, queue);
+    if (!pending || !session->env->ops->forget(session->env, queue, pending)) {
+        free(pending);
+        return frame_out_of_memory(session);
+    }
+    count_in(session, pending, 0);
+    return true;
+}
+
 bool queues_are_busy(const struct session *session) {
     return session->pending_count > 0 &&
            (session->pending_count >= SESSION_PENDING_MAX || session->pending_bytes >= SESSION_PENDING_BYTES ||

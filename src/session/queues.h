@@ -17,6 +17,12 @@
 MUST_CHECK bool queues_submit(struct session *session, struct change *change, struct transaction *transaction,
                               const struct bytes *receipt, struct bytes queue);
 
+/*
+ * The queue of a durable subscription goes, for the frame whose receipt (or NULL) follows once it is gone. False: out of
+ * memory, noted as fault.
+ */
+MUST_CHECK bool queues_end_durable(struct session *session, struct bytes queue, const struct bytes *receipt);
+
 /* Whether so much is under way that the session should send no more for now. */
 bool queues_are_busy(const struct session *session);
 

@@ -7,7 +7,8 @@
  * is freed, and whoever waits is told.
  *
  * Of the bytes that all queues may hold together, each queue and each message takes some for itself. When most are in use,
- * every call looks at a few queues, in turn, for what has expired and for queues that are empty.
+ * every call looks at a few queues, in turn, for what has expired and for queues that are empty. Those that somebody waits
+ * for may stay, as long as all queues do not take too much themselves.
  */
 #include "stompd/store/memory_queues.h"
 
@@ -24,6 +25,7 @@
 #define QUEUE_OVERHEAD  (sizeof(struct memory_queue) + sizeof(struct memory_queue_name) + 2 * sizeof(struct map_slot))
 
 #define RECLAIM_QUEUES 16    /* that one call looks at */
+#define WAITING_MS     5000  /* whoever waits takes again within this time */
 #define DROPPED_MOST   10000 /* messages that have expired, or are worn out, that leave at a time: about a millisecond */
 #define RECORDS_KEPT   4096  /* room for more is given back */
 
@@ -256,6 +258,12 @@ static void drop_expired(struct memory_queues *queues, struct memory_queue *queu
     }
 }
 
+/* Else whoever waits would not be told when something is put. */
+static bool is_waited_for(const struct memory_queues *queues, const struct memory_queue *queue) {
+    return queue->wanted && queues->now_ms - queue->used_ms < WAITING_MS &&
+           queues->queues.count * QUEUE_OVERHEAD < queues->memory / 16;
+}
+
 /* Not while a change is under way. */
 static void reclaim(struct memory_queues *queues) {
     unsigned most = DROPPED_MOST;
@@ -264,7 +272,7 @@ static void reclaim(struct memory_queues *queues) {
         struct memory_queue *queue = CONTAINER_OF(list_take_first(&queues->all), struct memory_queue, in_store);
         list_append(&queues->all, &queue->in_store);
         drop_expired(queues, queue, 0, &most);
-        if (queue->count == 0)
+        if (queue->count == 0 && !is_waited_for(queues, queue))
             remove_queue(queues, queue);
     }
 }
@@ -283,15 +291,24 @@ static struct entry next_entry(struct memory_queues *queues, const struct messag
                           .size = (uint32_t)(message_size(message) + message_key(message).len)};
 }
 
-/* The queue where dead letters of that one go to, or NULL: there is none, or `ok` is false, no memory. */
+/* Of the queue where dead letters of that one go to; empty: there is none. False when out of memory. */
+static bool name_dead_letters(struct memory_queues *queues, const struct memory_queue *queue,
+                              const struct queue_policy *policy, struct bytes *name) {
+    *name = BYTES("");
+    if (!policy->dead_letter && !queue_name_of_dead_letters(&queues->dead_letters, memory_queue_name(queue)))
+        return false;
+    *name = policy->dead_letter ? bytes_of(policy->dead_letter) : buffer_bytes(&queues->dead_letters);
+    if (bytes_equal(*name, memory_queue_name(queue)))
+        *name = BYTES("");
+    return true;
+}
+
+/* That queue, or NULL: there is none, or `ok` is false, no memory. */
 static struct memory_queue *dead_letter_queue(struct memory_queues *queues, const struct memory_queue *queue,
                                               const struct queue_policy *policy, bool *ok) {
     struct bytes name;
-    *ok = policy->dead_letter || queue_name_of_dead_letters(&queues->dead_letters, memory_queue_name(queue));
-    if (!*ok)
-        return NULL;
-    name = policy->dead_letter ? bytes_of(policy->dead_letter) : buffer_bytes(&queues->dead_letters);
-    if (name.len == 0 || bytes_equal(name, memory_queue_name(queue)))
+    *ok = name_dead_letters(queues, queue, policy, &name);
+    if (name.len == 0)
         return NULL;
     struct memory_queue *dead = map_find(&queues->queues, name);
     if (!dead)
@@ -352,15 +369,28 @@ static enum change_result make_way(struct memory_queues *queues, struct memory_q
     return ok ? CHANGE_DONE : CHANGE_FAILED;
 }
 
+/* What counts against the limits: where the oldest may make way, only what is ready does. */
+static bool has_room(const struct memory_queue *queue, const struct queue_policy *policy, uint32_t size) {
+    bool all = policy->when_full == WHEN_FULL_REFUSE;
+    return fits(queue->count - (all ? 0 : queue->owned_count), queue->bytes - (all ? 0 : queue->owned_bytes), policy,
+                size);
+}
+
+/* Whether there is room when all that is ready has made way. */
+static bool could_have_room(const struct memory_queue *queue, const struct queue_policy *policy, uint32_t size) {
+    bool all = policy->when_full == WHEN_FULL_REFUSE;
+    return fits(all ? queue->owned_count : 0, all ? queue->owned_bytes : 0, policy, size);
+}
+
 static enum change_result make_room(struct memory_queues *queues, struct memory_queue *queue,
                                     const struct queue_policy *policy, const struct entry *entry) {
     unsigned most = DROPPED_MOST;
-    if (!fits(queue->owned_count, queue->owned_bytes, policy, entry->size))
-        return CHANGE_FULL; /* whatever of the others makes way */
+    if (!could_have_room(queue, policy, entry->size))
+        return CHANGE_FULL;
     bool in_memory = queues->bytes + stored_cost(entry) <= queues->memory;
-    if (!in_memory || !fits(queue->count, queue->bytes, policy, entry->size))
+    if (!in_memory || !has_room(queue, policy, entry->size))
         drop_expired(queues, queue, policy->max_age_ms, &most);
-    while (!fits(queue->count, queue->bytes, policy, entry->size)) {
+    while (!has_room(queue, policy, entry->size)) {
         enum change_result result = make_way(queues, queue, policy);
         if (result != CHANGE_DONE)
             return result;
@@ -401,8 +431,11 @@ static enum change_result put(struct memory_queues *queues, const struct operati
     return CHANGE_DONE;
 }
 
-static bool is_worn_out(const struct stored *stored, const struct queue_policy *policy) {
-    return policy->max_deliveries > 0 && stored->deliveries >= policy->max_deliveries;
+/* Where there is no dead-letter queue it never is. Without memory to tell, stage_dead() will have none either. */
+static bool is_worn_out(struct memory_queues *queues, const struct stored *stored, const struct queue_policy *policy) {
+    struct bytes dead;
+    return policy->max_deliveries > 0 && stored->deliveries >= policy->max_deliveries &&
+           (!name_dead_letters(queues, stored->queue, policy, &dead) || dead.len > 0);
 }
 
 static bool give_back(struct memory_queues *queues, struct stored *stored, bool counted,
@@ -411,7 +444,7 @@ static bool give_back(struct memory_queues *queues, struct stored *stored, bool 
         return false;
     if (counted)
         stored->deliveries++;
-    return !is_worn_out(stored, policy) || stage_dead(queues, stored, policy, DEAD_MAX_DELIVERIES);
+    return !is_worn_out(queues, stored, policy) || stage_dead(queues, stored, policy, DEAD_MAX_DELIVERIES);
 }
 
 static enum change_result finish(struct memory_queues *queues, const struct operation *operation, struct bytes name,
@@ -551,7 +584,7 @@ static struct stored *next_to_take(struct memory_queues *queues, struct memory_q
         struct stored *oldest = memory_queue_oldest(queue);
         if (*most == 0)
             return NULL;
-        if (!oldest || !is_worn_out(oldest, policy))
+        if (!oldest || !is_worn_out(queues, oldest, policy))
             return oldest;
         if (!stage_dead(queues, oldest, policy, DEAD_MAX_DELIVERIES)) {
             roll_back(queues);

@@ -24,6 +24,7 @@
 #define CONTENT_LENGTH "content-length"
 
 const char payload_out_of_memory[] = "this node is out of memory";
+const char payload_of_another_version[] = "it has no version that this node knows";
 
 /* What a message holds behind its front, as it lies in the payload. */
 struct parts {
@@ -127,7 +128,10 @@ static bool is_boot(struct bytes boot) {
 }
 
 static bool read_front(struct bytes payload, struct payload_origin *origin, struct bytes *rest, const char **why) {
-    if (payload.len == 0 || take_number(&payload, 1) != PAYLOAD_VERSION)
+    uint64_t version = payload.len > 0 ? take_number(&payload, 1) : 0;
+    if (version > PAYLOAD_VERSION && version <= PAYLOAD_VERSION_MAX)
+        return refuse(why, payload_of_another_version);
+    if (version != PAYLOAD_VERSION)
         return refuse(why, "it has no version that this node knows");
     if (payload.len < FRONT_SIZE - 1)
         return refuse(why, "it is too short");

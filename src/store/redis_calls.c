@@ -35,6 +35,7 @@ static const struct call_form {
     [CALL_USERS] = {"users", true, false, redis_answer_users},
     [CALL_CHANGE] = {"change", true, false, NULL},
     [CALL_TAKE] = {"take", true, false, NULL},
+    [CALL_RECOVER] = {"recover", true, false, NULL},
     [CALL_BINDINGS] = {"bindings", true, false, NULL},
 };
 

@@ -30,10 +30,11 @@ enum redis_call_kind {
     CALL_USERS,
     CALL_CHANGE,
     CALL_TAKE,
+    CALL_RECOVER,
     CALL_BINDINGS
 };
 
-/* Whom to tell of the answer to one of the last three kinds: the reply, which may be an error, or NULL: away. */
+/* Whom to tell of the answer to one of the last four kinds: the reply, which may be an error, or NULL: away. */
 struct redis_reply_call {
     void (*done)(void *arg, const redisReply *reply);
     void *arg;

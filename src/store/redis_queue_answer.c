@@ -1,6 +1,6 @@
 /*
- * Reading the replies of lua/change.lua and lua/take.lua: an array of a number, where that is 0 the results or entries,
- * and the tail: an error, three counts, queues that are ready.
+ * Reading the replies of lua/change.lua, lua/take.lua and lua/recover.lua: an array of a number, where something was done
+ * the results or entries, and the tail: an error, three counts, queues that are ready.
  */
 #include "redis_queue_answer.h"
 
@@ -17,7 +17,7 @@
 enum { AT_RESULT, AT_ITEMS, AT_FAILURE, AT_EXPIRED, AT_DROPPED, AT_DEAD, AT_READY, REPLY_SIZE };
 
 /* And of each entry. */
-enum { ENTRY_ID, ENTRY_DELIVERIES, ENTRY_PAYLOAD, ENTRY_DEAD, ENTRY_SIZE };
+enum { ENTRY_LABEL, ENTRY_PAYLOAD, ENTRY_SIZE };
 
 static struct bytes string_of(const redisReply *reply) {
     return (struct bytes){reply->str, reply->len};
@@ -32,9 +32,19 @@ static bool is_number(const redisReply *reply) {
 static bool read_result(const redisReply *reply, struct queue_answer *answer) {
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0 || !is_number(reply->element[AT_RESULT]))
         return false;
-    answer->result = reply->element[AT_RESULT]->integer == REDIS_SCRIPT_OK ? QUEUE_OK : QUEUE_GONE;
-    return answer->result == QUEUE_OK ? reply->elements == REPLY_SIZE
-                                      : reply->element[AT_RESULT]->integer == REDIS_SCRIPT_GONE;
+    switch (reply->element[AT_RESULT]->integer) {
+    case REDIS_SCRIPT_OK:
+        answer->result = QUEUE_OK;
+        return reply->elements == REPLY_SIZE;
+    case REDIS_SCRIPT_MORE:
+        answer->result = QUEUE_MORE;
+        return reply->elements == REPLY_SIZE;
+    case REDIS_SCRIPT_GONE:
+        answer->result = QUEUE_GONE;
+        return true;
+    default:
+        return false;
+    }
 }
 
 static bool read_tail(const redisReply *reply, struct redis_queue_answer *answer) {
@@ -55,7 +65,11 @@ static bool read_tail(const redisReply *reply, struct redis_queue_answer *answer
 /* False: it is wrong. Else `answer` may be complete already. */
 static bool read_frame(const redisReply *reply, struct redis_queue_answer *answer) {
     *answer = (struct redis_queue_answer){.failure = ""};
-    return read_result(reply, &answer->answer) && (answer->answer.result != QUEUE_OK || read_tail(reply, answer));
+    return read_result(reply, &answer->answer) && (answer->answer.result == QUEUE_GONE || read_tail(reply, answer));
+}
+
+bool redis_queue_answer_recovery(const redisReply *reply, struct redis_queue_answer *answer) {
+    return read_frame(reply, answer);
 }
 
 /* ---- changes ---- */
@@ -72,6 +86,8 @@ static bool read_results(struct bytes digits, enum change_result *results) {
 
 bool redis_queue_answer_changes(const redisReply *reply, size_t changes, struct redis_queue_answer *answer) {
     if (!read_frame(reply, answer))
+        return false;
+    if (answer->answer.result == QUEUE_MORE)
         return false;
     if (answer->answer.result != QUEUE_OK || changes == 0)
         return true;
@@ -118,31 +134,46 @@ static void read_dead(struct bytes text, struct queue_entry *entry) {
     }
 }
 
-static bool is_entry(redisReply *const *elements) {
-    for (size_t n = 0; n < ENTRY_SIZE; n++)
-        if (n == ENTRY_DELIVERIES ? !is_number(elements[n]) : elements[n]->type != REDIS_REPLY_STRING)
-            return false;
+/* What is in front of the next space, which it takes off too. */
+static struct bytes take_word(struct bytes *text) {
+    const char *space = text->len > 0 ? memchr(text->data, ' ', text->len) : NULL;
+    size_t len = space ? (size_t)(space - text->data) : text->len;
+    struct bytes word = {text->data, len};
+    *text = bytes_skip(*text, space ? len + 1 : len);
+    return word;
+}
+
+/* "<id>", of a first delivery; else "<id> <deliveries>", of a dead letter with "<reason> <queue>" behind it. */
+static bool read_label(struct bytes label, struct queue_entry *entry) {
+    uint64_t deliveries = 1;
+    if (!read_id(take_word(&label), &entry->entry))
+        return false;
+    struct bytes digits = take_word(&label);
+    if (digits.len > 0 && (!decimal_read(digits, &deliveries) || deliveries > UINT32_MAX))
+        return false;
+    entry->deliveries = (uint32_t)deliveries;
+    read_dead(label, entry);
     return true;
 }
 
 /* False: it is no entry at all. */
 static bool read_entry(redisReply *const *elements, struct queue_entry *entry) {
-    if (!is_entry(elements) || !read_id(string_of(elements[ENTRY_ID]), &entry->entry))
+    if (elements[ENTRY_LABEL]->type != REDIS_REPLY_STRING || elements[ENTRY_PAYLOAD]->type != REDIS_REPLY_STRING)
         return false;
     entry->entry.size = (uint32_t)elements[ENTRY_PAYLOAD]->len + REDIS_QUEUE_OVERHEAD;
-    entry->deliveries = (uint32_t)elements[ENTRY_DELIVERIES]->integer;
-    read_dead(string_of(elements[ENTRY_DEAD]), entry);
-    return true;
+    return read_label(string_of(elements[ENTRY_LABEL]), entry);
 }
 
 static void set_apart(struct redis_queue_answer *answer, const struct queue_entry *entry, struct bytes queue,
                       const char *why) {
     static struct log_limit limit;
-    bool readable = why == payload_out_of_memory;
+    enum redis_stray_end end = why == payload_out_of_memory        ? STRAY_RETURNS
+                               : why == payload_of_another_version ? STRAY_WAITS
+                                                                   : STRAY_GOES;
     log_limited(&limit, LOG_LEVEL_WARNING, "queue %.*s: an entry of its stream is %s: %s", BYTES_ARG(queue),
-                readable ? "given back" : "not ours and removed", why);
-    answer->counts.unreadable += !readable;
-    answer->strays[answer->stray_count++] = (struct redis_stray){entry->want, entry->entry, readable};
+                end == STRAY_GOES ? "not ours and removed" : "given back", why);
+    answer->counts.unreadable += end == STRAY_GOES;
+    answer->strays[answer->stray_count++] = (struct redis_stray){entry->want, entry->entry, end};
 }
 
 /* NULL: it is none that a queue keeps. */
@@ -204,7 +235,7 @@ static bool read_all(const redisReply *lists, const struct bytes *queues, size_t
 bool redis_queue_answer_entries(const redisReply *reply, const struct bytes *queues, size_t count, unsigned owners,
                                 struct redis_queue_answer *answer) {
     size_t entries;
-    if (!read_frame(reply, answer))
+    if (!read_frame(reply, answer) || answer->answer.result == QUEUE_MORE)
         return false;
     if (answer->answer.result != QUEUE_OK)
         return true;

@@ -12,11 +12,17 @@
 /* Bytes that a message counts beside its payload, as in lua/queue.lua. */
 #define REDIS_QUEUE_OVERHEAD 64
 
-/* An entry that can't be delivered. */
+/* What is to be done about an entry that can't be delivered. */
+enum redis_stray_end {
+    STRAY_GOES,    /* it is not ours */
+    STRAY_RETURNS, /* there was no memory for it */
+    STRAY_WAITS    /* it has a version that other nodes may know: returned, counted, and not taken again at once */
+};
+
 struct redis_stray {
     size_t want;
     struct entry entry;
-    bool readable; /* there was no memory for it: back with it; else away with it */
+    enum redis_stray_end end;
 };
 
 /* Borrows from the reply. */
@@ -37,6 +43,8 @@ struct redis_queue_answer {
 MUST_CHECK bool redis_queue_answer_changes(const redisReply *reply, size_t changes, struct redis_queue_answer *answer);
 MUST_CHECK bool redis_queue_answer_entries(const redisReply *reply, const struct bytes *queues, size_t count,
                                            unsigned owners, struct redis_queue_answer *answer);
+/* The same of the reply to recover(). */
+MUST_CHECK bool redis_queue_answer_recovery(const redisReply *reply, struct redis_queue_answer *answer);
 
 /* Drops the messages that nobody has taken over. */
 void redis_queue_answer_free(struct redis_queue_answer *answer);

@@ -10,16 +10,22 @@
 #include "stompd/store/payload.h"
 
 /* How many arguments belong to what. */
-#define FRONT_KEYS          3
-#define FRONT_ARGUMENTS     6
-#define QUEUE_ARGUMENTS     7
-#define ROW_ARGUMENTS       (QUEUE_ARGUMENTS + 3)
-#define OPERATION_ARGUMENTS 4
-#define WANT_ARGUMENTS      (QUEUE_ARGUMENTS + 1)
+#define FRONT_KEYS       3
+#define FRONT_ARGUMENTS  4
+#define ROW_NUMBERS      2
+#define QUEUE_ARGUMENTS  7
+#define ROW_ARGUMENTS    (QUEUE_ARGUMENTS + 3)
+#define PUT_ARGUMENTS    2
+#define FINISH_ARGUMENTS 3
+#define WANT_ARGUMENTS   (QUEUE_ARGUMENTS + 1)
 
-#define ID_MAX 48
+#define ID_MAX   48
+#define HEAD_MAX 48
 
-/* ---- what both begin with ---- */
+/* So many messages are given back in one piece. */
+#define RECOVERY_PIECE 1000
+
+/* ---- what all begin with ---- */
 
 static void add_key(struct redis_queue_writer *writer, const char *front, const char *middle, const char *back) {
     struct buffer *text = &writer->text;
@@ -30,8 +36,7 @@ static void add_key(struct redis_queue_writer *writer, const char *front, const 
     redis_command_add_joined(&writer->command, bytes_of(writer->conf->prefix), buffer_bytes(text));
 }
 
-static void begin(struct redis_queue_writer *writer, enum redis_script script, uint64_t number, uint64_t answered,
-                  size_t arguments) {
+static void begin(struct redis_queue_writer *writer, enum redis_script script, size_t arguments) {
     struct redis_command *command = &writer->command;
     redis_command_begin(command, 3 + FRONT_KEYS + FRONT_ARGUMENTS + arguments);
     redis_command_add(command, BYTES("EVALSHA"));
@@ -44,8 +49,13 @@ static void begin(struct redis_queue_writer *writer, enum redis_script script, u
     redis_command_add(command, bytes_of(writer->conf->boot));
     redis_command_add(command, bytes_of(writer->conf->prefix));
     redis_command_add(command, writer->ready_word);
-    redis_command_add_number(command, number);
-    redis_command_add_number(command, answered);
+}
+
+static void begin_in_row(struct redis_queue_writer *writer, enum redis_script script, uint64_t number,
+                         uint64_t answered, size_t arguments) {
+    begin(writer, script, ROW_NUMBERS + arguments);
+    redis_command_add_number(&writer->command, number);
+    redis_command_add_number(&writer->command, answered);
 }
 
 /* A queue can't be its own. */
@@ -164,27 +174,46 @@ static void add_message(struct redis_queue_writer *writer, const struct message 
     redis_command_add(&writer->command, buffer_bytes(&writer->text));
 }
 
-static struct bytes letter_of(const struct operation *operation) {
+static char letter_of(const struct operation *operation) {
     switch (operation->kind) {
     case OPERATION_PUT:
-        return BYTES("p");
+        return 'p';
     case OPERATION_SETTLE:
-        return BYTES("s");
+        return 's';
     case OPERATION_RETURN:
-        return operation->counted ? BYTES("r") : BYTES("u");
+        return operation->counted ? 'r' : 'u';
     case OPERATION_REJECT:
     default:
-        return BYTES("j");
+        return 'j';
     }
+}
+
+static char *write_number(char *end, uint64_t number) {
+    do
+        *--end = (char)('0' + number % 10);
+    while ((number /= 10) > 0);
+    return end;
+}
+
+static void add_head(struct redis_queue_writer *writer, const struct operation *operation, struct bytes queue,
+                     const struct queue_policy *policy) {
+    char head[HEAD_MAX];
+    char *end = head + sizeof head;
+    char *at = end;
+    if (operation->kind == OPERATION_PUT) {
+        at = write_number(at, lifetime_of(operation, policy));
+        *--at = ':';
+    }
+    at = write_number(at, (uint64_t)(find_row(writer, queue) - writer->rows) + 1);
+    *--at = letter_of(operation);
+    redis_command_add(&writer->command, (struct bytes){at, (size_t)(end - at)});
 }
 
 static void add_operation(struct redis_queue_writer *writer, const struct operation *operation, struct bytes queue,
                           const struct queue_policy *policy) {
     struct redis_command *command = &writer->command;
-    redis_command_add(command, letter_of(operation));
-    redis_command_add_number(command, (uint64_t)(find_row(writer, queue) - writer->rows) + 1);
+    add_head(writer, operation, queue, policy);
     if (operation->kind == OPERATION_PUT) {
-        redis_command_add_number(command, lifetime_of(operation, policy));
         add_message(writer, operation->message);
     } else {
         add_id(command, &operation->entry);
@@ -197,47 +226,58 @@ static bool has_head(const struct queue_change *change) {
     return change->change->together || change->change->count != 1;
 }
 
-/* As long as an operation. */
-static void add_head(struct redis_queue_writer *writer, const struct queue_change *change) {
-    redis_command_add(&writer->command, change->change->together ? BYTES("t") : BYTES("c"));
-    redis_command_add_number(&writer->command, change->change->count);
-    redis_command_add(&writer->command, BYTES(""));
-    redis_command_add(&writer->command, BYTES(""));
+static void add_change_head(struct redis_queue_writer *writer, const struct queue_change *change) {
+    char head[HEAD_MAX];
+    char *end = head + sizeof head;
+    char *at = write_number(end, change->change->count);
+    *--at = change->change->together ? 't' : 'c';
+    redis_command_add(&writer->command, (struct bytes){at, (size_t)(end - at)});
+}
+
+static size_t count_arguments(const struct queue_change *change) {
+    size_t count = has_head(change);
+    for (size_t n = 0; n < change->change->count; n++)
+        count += change->change->operations[n].kind == OPERATION_PUT ? PUT_ARGUMENTS : FINISH_ARGUMENTS;
+    return count;
 }
 
 static void add_change(struct redis_queue_writer *writer, const struct queue_change *change) {
     if (has_head(change))
-        add_head(writer, change);
+        add_change_head(writer, change);
     for (size_t n = 0; n < change->change->count; n++)
         add_operation(writer, &change->change->operations[n], change->queues[n], change->policies[n]);
 }
 
 void redis_queue_write_changes(struct redis_queue_writer *writer, const struct queue_change *changes, size_t count,
                                uint64_t number, uint64_t answered) {
-    size_t operations = 0;
+    size_t arguments = 0;
     for (size_t n = 0; n < count; n++)
-        operations += changes[n].change->count + has_head(&changes[n]);
+        arguments += count_arguments(&changes[n]);
     if (!list_rows(writer, changes, count)) {
         writer->command.failed = true;
         return;
     }
-    begin(writer, REDIS_SCRIPT_CHANGE, number, answered,
-          1 + writer->row_count * ROW_ARGUMENTS + operations * OPERATION_ARGUMENTS);
+    begin_in_row(writer, REDIS_SCRIPT_CHANGE, number, answered, 1 + writer->row_count * ROW_ARGUMENTS + arguments);
     add_rows(writer);
     for (size_t n = 0; n < count; n++)
         add_change(writer, &changes[n]);
 }
 
-/* ---- takes ---- */
+/* ---- takes, recoveries ---- */
 
 void redis_queue_write_take(struct redis_queue_writer *writer, const struct queue_want *wants, size_t count,
                             uint64_t number, uint64_t answered) {
-    begin(writer, REDIS_SCRIPT_TAKE, number, answered, 1 + count * WANT_ARGUMENTS);
+    begin_in_row(writer, REDIS_SCRIPT_TAKE, number, answered, 1 + count * WANT_ARGUMENTS);
     redis_command_add_number(&writer->command, QUEUE_TAKE_BYTES);
     for (size_t n = 0; n < count; n++) {
         add_queue(writer, wants[n].queue, wants[n].policy);
         redis_command_add_number(&writer->command, wants[n].messages);
     }
+}
+
+void redis_queue_write_recovery(struct redis_queue_writer *writer) {
+    begin(writer, REDIS_SCRIPT_RECOVER, 1);
+    redis_command_add_number(&writer->command, RECOVERY_PIECE);
 }
 
 void redis_queue_writer_free(struct redis_queue_writer *writer) {

@@ -1,6 +1,6 @@
 /*
- * Private to store/: calls of the queue store as commands, which run lua/change.lua and lua/take.lua. Of each queue that
- * a change has to do with, name and policy are said once; operations name it by its place.
+ * Private to store/: calls of the queue store as commands, which run lua/change.lua, lua/take.lua and lua/recover.lua.
+ * Of each queue that a change has to do with, name and policy are said once; operations name it by its place.
  */
 #ifndef STORE_REDIS_QUEUE_COMMAND_H
 #define STORE_REDIS_QUEUE_COMMAND_H
@@ -33,6 +33,7 @@ void redis_queue_write_changes(struct redis_queue_writer *writer, const struct q
                                uint64_t number, uint64_t answered);
 void redis_queue_write_take(struct redis_queue_writer *writer, const struct queue_want *wants, size_t count,
                             uint64_t number, uint64_t answered);
+void redis_queue_write_recovery(struct redis_queue_writer *writer);
 
 void redis_queue_writer_free(struct redis_queue_writer *writer);
 

@@ -12,14 +12,19 @@
 #include "redis_queue_command.h"
 #include "stompd/route/queue_name.h"
 
+/* Calls for which there is no memory, until the link is down. */
+#define LOST_MAX 256
+
 struct redis_queues {
     struct queue_store store;
     struct redis_calls *calls;
     struct redis_queue_writer writer;
     unsigned owners;
-    bool over;                 /* nothing is told any more */
-    struct list_node requests; /* without an answer */
-    struct list_node unmade;   /* those that could not be made: the link breaks */
+    bool over;                        /* nothing is told any more */
+    struct list_node requests;        /* without an answer */
+    struct list_node unmade;          /* those that could not be made: the link breaks */
+    struct queue_call lost[LOST_MAX]; /* not even a request could */
+    size_t lost_count;
     struct queue_counts counts;
 };
 
@@ -91,25 +96,34 @@ static void tell_result(const struct request *request, enum queue_result result)
 static void on_reply(void *arg, const redisReply *reply);
 
 /* With the command that was written. Without memory for it the link breaks. */
-static void make(struct redis_queues *queues, struct request *request) {
+static void make(struct redis_queues *queues, struct request *request, struct queue_call told) {
     struct redis_command *command = &queues->writer.command;
     command->failed = command->failed || !request;
     enum redis_call_kind kind = request ? request->kind : CALL_CHANGE;
-    if (!redis_calls_make_raw(queues->calls, kind, command, (struct redis_reply_call){on_reply, request}) && request) {
+    if (redis_calls_make_raw(queues->calls, kind, command, (struct redis_reply_call){on_reply, request}))
+        return;
+    if (request) {
         list_remove(&request->in_list);
         list_append(&queues->unmade, &request->in_list);
+    } else if (told.done && queues->lost_count < LOST_MAX) {
+        queues->lost[queues->lost_count++] = told;
     }
 }
 
-/* Without a number, since it does no harm twice. What is not given up for want of memory is met again after this boot. */
+/*
+ * Without a number, since it does no harm twice, and so that nobody is woken for it. What is not given up for want of
+ * memory is met again after this boot.
+ */
 static void give_up(struct redis_queues *queues, const struct redis_stray *stray, struct bytes queue) {
     static const struct queue_policy policy = {.idle_expiry_ms = 300000};
     static const struct queue_policy *const policies[] = {&policy};
-    struct operation operation = {.kind = stray->readable ? OPERATION_RETURN : OPERATION_SETTLE, .entry = stray->entry};
+    struct operation operation = {.kind = stray->end == STRAY_GOES ? OPERATION_SETTLE : OPERATION_RETURN,
+                                  .counted = stray->end == STRAY_WAITS,
+                                  .entry = stray->entry};
     struct change change = {.count = 1, .operations = &operation};
     struct queue_change queue_change = {.change = &change, .queues = &queue, .policies = policies};
     redis_queue_write_changes(&queues->writer, &queue_change, 1, 0, 0);
-    make(queues, request_new(queues, CALL_CHANGE, 1, 0, (struct queue_call){0}));
+    make(queues, request_new(queues, CALL_CHANGE, 1, 0, (struct queue_call){0}), (struct queue_call){0});
 }
 
 static void add_counts(struct queue_counts *counts, const struct queue_counts *more) {
@@ -119,11 +133,21 @@ static void add_counts(struct queue_counts *counts, const struct queue_counts *m
     counts->unreadable += more->unreadable;
 }
 
-static void tell_ready(struct redis_queues *queues, const redisReply *ready) {
+/* What it would find first is what has just been returned. */
+static bool should_wait(const struct request *request, const struct redis_queue_answer *answer, struct bytes queue) {
+    for (size_t n = 0; n < answer->stray_count; n++)
+        if (answer->strays[n].end == STRAY_WAITS && bytes_equal(request->queues_of[answer->strays[n].want], queue))
+            return true;
+    return false;
+}
+
+static void tell_ready(const struct request *request, const struct redis_queue_answer *answer) {
+    const struct redis_queues *queues = request->queues;
+    const redisReply *ready = answer->ready;
     for (size_t n = 0; ready && n < ready->elements && !queues->over; n++) {
         const redisReply *name = ready->element[n];
         struct bytes queue = {name->str, name->len};
-        if (name->type == REDIS_REPLY_STRING && queue_name_is_valid(queue))
+        if (name->type == REDIS_REPLY_STRING && queue_name_is_valid(queue) && !should_wait(request, answer, queue))
             queues->store.events->ready(queues->store.arg, queue);
     }
 }
@@ -131,15 +155,20 @@ static void tell_ready(struct redis_queues *queues, const redisReply *ready) {
 /* They have used up what was wanted: there may be more behind them. Once for each queue. */
 static void tell_of_strays(const struct request *request, const struct redis_queue_answer *answer) {
     const struct redis_queues *queues = request->queues;
-    for (size_t n = 0; n < answer->stray_count && !queues->over; n++)
-        if (n == 0 || answer->strays[n].want != answer->strays[n - 1].want)
-            queues->store.events->ready(queues->store.arg, request->queues_of[answer->strays[n].want]);
+    for (size_t n = 0; n < answer->stray_count && !queues->over; n++) {
+        struct bytes queue = request->queues_of[answer->strays[n].want];
+        bool is_told = n > 0 && answer->strays[n].want == answer->strays[n - 1].want;
+        if (!is_told && !should_wait(request, answer, queue))
+            queues->store.events->ready(queues->store.arg, queue);
+    }
 }
 
 static const char *name_of(const struct request *request) {
     switch (request->kind) {
     case CALL_TAKE:
         return "take";
+    case CALL_RECOVER:
+        return "recover";
     case CALL_BINDINGS:
         return "bindings";
     default:
@@ -150,11 +179,16 @@ static const char *name_of(const struct request *request) {
 static bool read_reply(const struct request *request, const redisReply *reply, struct redis_queue_answer *answer) {
     if (reply->type == REDIS_REPLY_ERROR)
         return false;
-    if (request->kind == CALL_BINDINGS)
+    switch (request->kind) {
+    case CALL_TAKE:
+        return redis_queue_answer_entries(reply, request->queues_of, request->count, request->queues->owners, answer);
+    case CALL_RECOVER:
+        return redis_queue_answer_recovery(reply, answer);
+    case CALL_BINDINGS:
         return redis_bindings_answer(reply, answer);
-    return request->kind == CALL_TAKE
-               ? redis_queue_answer_entries(reply, request->queues_of, request->count, request->queues->owners, answer)
-               : redis_queue_answer_changes(reply, request->count, answer);
+    default:
+        return redis_queue_answer_changes(reply, request->count, answer);
+    }
 }
 
 static void take_answer(const struct request *request, struct redis_queue_answer *answer) {
@@ -165,7 +199,7 @@ static void take_answer(const struct request *request, struct redis_queue_answer
     for (size_t n = 0; n < answer->stray_count; n++)
         give_up(queues, &answer->strays[n], request->queues_of[answer->strays[n].want]);
     tell(request, &answer->answer);
-    tell_ready(queues, answer->ready);
+    tell_ready(request, answer);
     tell_of_strays(request, answer);
     redis_queue_answer_free(answer);
 }
@@ -191,7 +225,7 @@ static void change(struct queue_store *store, const struct queue_change *changes
     struct redis_queues *queues = of(store);
     assert(number > 0 && count <= QUEUE_CHANGES_MAX);
     redis_queue_write_changes(&queues->writer, changes, count, number, answered);
-    make(queues, request_new(queues, CALL_CHANGE, count, 0, call));
+    make(queues, request_new(queues, CALL_CHANGE, count, 0, call), call);
 }
 
 static void take(struct queue_store *store, const struct queue_want *wants, size_t count, uint64_t number,
@@ -199,25 +233,31 @@ static void take(struct queue_store *store, const struct queue_want *wants, size
     struct redis_queues *queues = of(store);
     assert(number > 0 && count <= QUEUE_WANTS_MAX);
     redis_queue_write_take(&queues->writer, wants, count, number, answered);
-    make(queues, request_for_take(queues, wants, count, call));
+    make(queues, request_for_take(queues, wants, count, call), call);
+}
+
+static void recover(struct queue_store *store, struct queue_call call) {
+    struct redis_queues *queues = of(store);
+    redis_queue_write_recovery(&queues->writer);
+    make(queues, request_new(queues, CALL_RECOVER, 0, 0, call), call);
 }
 
 static void bind_queue(struct queue_store *store, struct bytes queue, struct bytes topic, struct queue_call call) {
     struct redis_queues *queues = of(store);
     redis_bindings_write_bind(&queues->writer, queue, topic);
-    make(queues, request_new(queues, CALL_BINDINGS, 0, 0, call));
+    make(queues, request_new(queues, CALL_BINDINGS, 0, 0, call), call);
 }
 
 static void unbind_queue(struct queue_store *store, struct bytes queue, struct queue_call call) {
     struct redis_queues *queues = of(store);
     redis_bindings_write_unbind(&queues->writer, queue);
-    make(queues, request_new(queues, CALL_BINDINGS, 0, 0, call));
+    make(queues, request_new(queues, CALL_BINDINGS, 0, 0, call), call);
 }
 
 static void bindings(struct queue_store *store, uint64_t version, struct queue_call call) {
     struct redis_queues *queues = of(store);
     redis_bindings_write_look(&queues->writer, version);
-    make(queues, request_new(queues, CALL_BINDINGS, 0, 0, call));
+    make(queues, request_new(queues, CALL_BINDINGS, 0, 0, call), call);
 }
 
 /* All is answered by the loop. */
@@ -236,6 +276,7 @@ static void end(struct queue_store *store) {
 
 static const struct queue_store_ops ops = {.change = change,
                                            .take = take,
+                                           .recover = recover,
                                            .bind = bind_queue,
                                            .unbind = unbind_queue,
                                            .bindings = bindings,
@@ -277,10 +318,21 @@ struct queue_store *redis_queues_store(struct redis_queues *queues) {
     return &queues->store;
 }
 
+/* Those that come in the meantime stay for the next time, as there must be one: their link breaks too. */
+static void tell_lost(struct redis_queues *queues) {
+    struct queue_call lost[LOST_MAX];
+    size_t count = queues->lost_count;
+    memcpy(lost, queues->lost, count * sizeof *lost);
+    queues->lost_count = 0;
+    for (size_t n = 0; n < count && !queues->over; n++)
+        lost[n].done(lost[n].arg, &(struct queue_answer){.result = QUEUE_AWAY});
+}
+
 /* Only those that are there now: whoever is told may call again. */
 void redis_queues_down(struct redis_queues *queues) {
     struct list_node now;
     struct list_node *node;
+    tell_lost(queues);
     list_init(&now);
     while ((node = list_take_first(&queues->unmade)) != NULL)
         list_append(&now, node);

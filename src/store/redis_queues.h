@@ -1,6 +1,6 @@
 /*
  * Private to store/: the queues in Redis: the calls of queue_store.h as calls of the link's, with their scripts
- * (lua/change.lua, lua/take.lua, lua/bindings.lua). What Redis keeps of a queue: lua/queue.lua.
+ * (lua/change.lua, lua/take.lua, lua/recover.lua, lua/bindings.lua). What Redis keeps of a queue: lua/queue.lua.
  */
 #ifndef STORE_REDIS_QUEUES_H
 #define STORE_REDIS_QUEUES_H

@@ -568,12 +568,12 @@ static int setup_with_hub(void **state) {
 /* As src/hub/durable_bindings.c tells it. */
 static void tell_interest(struct simulator *simulator, unsigned worker, enum mail_type type, enum interest_kind kind,
                           const char *key) {
-    size_t len = strlen(key);
-    struct mail_interest *mail = malloc(sizeof *mail + len);
+    struct bytes text = bytes_of(key);
+    struct mail_interest *mail = malloc(sizeof *mail + text.len);
     assert_non_null(mail);
     *mail = (struct mail_interest){
-        .mail.type = type, .from = simulator->worker_count, .kind = kind, .id = 7, .key_len = len};
-    memcpy(mail->key, key, len);
+        .mail.type = type, .from = simulator->worker_count, .kind = kind, .id = 7, .key_len = text.len};
+    memcpy(mail->key, text.data, text.len);
     mailbox_post(&simulator->workers[worker].mailbox, &mail->mail);
     sim_step(simulator, simulator->worker_count, worker, type);
 }

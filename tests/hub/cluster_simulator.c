@@ -49,10 +49,10 @@ static void on_left(void *arg) {
     node->left = node->ended = true;
 }
 
-static void on_linked(void *arg, bool up) {
+static void on_linked(void *arg, bool up, bool other) {
     const struct sim_node *node = arg;
     if (up)
-        queues_up(node->queues);
+        queues_up(node->queues, other);
     else
         queues_down(node->queues);
 }
@@ -134,17 +134,6 @@ void sim_node_kill(struct sim_node *node) {
 void sim_node_stop(struct sim_node *node, bool stopped) {
     node->stopped = stopped;
     fake_store_pause(node->store, stopped);
-}
-
-static void leave_when_settled(struct sim_node *node) {
-    if (queues_is_settled(node->queues) || node->simulator->now_ms >= node->settle_until_ms)
-        cluster_leave(node->cluster, node->simulator->now_ms);
-}
-
-void sim_node_leave(struct sim_node *node) {
-    node->settle_until_ms = node->simulator->now_ms + SETTLE_MS;
-    leave_when_settled(node);
-    node->in_turn = true;
 }
 
 bool sim_node_serves(const struct sim_node *node) {
@@ -253,6 +242,22 @@ bool cluster_step(struct cluster_simulator *simulator) {
 void cluster_settle(struct cluster_simulator *simulator) {
     for (unsigned n = 0; cluster_step(simulator); n++)
         assert_in_range(n, 0, STEPS_MAX);
+}
+
+/* ---- leaving ---- */
+
+static void leave_when_settled(struct sim_node *node) {
+    if (queues_is_settled(node->queues) || node->simulator->now_ms >= node->settle_until_ms)
+        cluster_leave(node->cluster, node->simulator->now_ms);
+}
+
+void sim_node_leave(struct sim_node *node) {
+    for (unsigned n = 0; n < node->simulator->worker_count; n++)
+        while (move_to_hub(node, n))
+            continue;
+    node->settle_until_ms = node->simulator->now_ms + SETTLE_MS;
+    leave_when_settled(node);
+    node->in_turn = true;
 }
 
 /* ---- time ---- */

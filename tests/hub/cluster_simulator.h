@@ -78,7 +78,7 @@ void sim_node_kill(struct sim_node *node);
 void sim_node_stop(struct sim_node *node, bool stopped);
 
 /*
- * SIGTERM, its sessions are closed already. It ends once its queues are settled, within a few seconds of virtual time;
+ * SIGTERM, its sessions are closed already, and their last mail comes first. It ends once its queues are settled, within a few seconds of virtual time;
  * then it does not run.
  */
 void sim_node_leave(struct sim_node *node);

@@ -41,10 +41,10 @@ unsigned ledger_begin(struct ledger *ledger, unsigned connection) {
     return number;
 }
 
-void ledger_claim(struct ledger *ledger, unsigned number, unsigned letter, bool settles, bool rejects) {
+void ledger_claim(struct ledger *ledger, unsigned number, const struct claim *claim) {
     struct deal *deal = &ledger->deals[number];
     assert_true(deal->claim_count < LEDGER_CLAIMS);
-    deal->claims[deal->claim_count++] = (struct claim){letter, settles, rejects};
+    deal->claims[deal->claim_count++] = *claim;
 }
 
 static void set_letters(struct ledger *ledger, unsigned deal, enum letter_state state) {
@@ -62,10 +62,11 @@ void ledger_commit(struct ledger *ledger, unsigned number) {
             ledger->letters[n].order = ++ledger->orders;
     for (unsigned n = 0; n < deal->claim_count; n++) {
         const struct claim *claim = &deal->claims[n];
+        deal->is_void = deal->is_void || ledger->letters[claim->letter].lost;
         if (claim->settles)
             ledger_settle(ledger, claim->letter, deal->connection, deal->ticket);
         else if (claim->rejects)
-            ledger_reject(ledger, claim->letter, deal->connection, deal->ticket);
+            ledger_reject(ledger, claim->letter, claim->place, deal->connection, deal->ticket);
         else
             ledger_give_back(ledger, claim->letter);
     }
@@ -91,6 +92,9 @@ void ledger_carried_out(struct ledger *ledger, unsigned ticket) {
 
 void ledger_committed(struct ledger *ledger, unsigned deal) {
     assert_true(deal < ledger->deal_count && ledger->deals[deal].ticket > 0);
+    if (ledger->deals[deal].is_void)
+        fail_msg("transaction %u was done, though what it settles was lost before", deal);
+    ledger->deals[deal].is_done = true;
     set_letters(ledger, deal, LETTER_TAKEN);
     ledger_carried_out(ledger, ledger->deals[deal].ticket);
 }
@@ -233,7 +237,7 @@ void ledger_saw(struct ledger *ledger, unsigned connection, const struct sightin
     letter->deliveries = sighting->deliveries;
     if (ledger->sound)
         letter->settled = SETTLED_NOT; /* else it may be one more of what was settled */
-    letter->doubtful = false;
+    letter->doubtful = letter->lost = false;
     letter->holder = subscription->holds ? sighting->subscription + 1 : 0;
 }
 
@@ -245,13 +249,13 @@ void ledger_settle(struct ledger *ledger, unsigned number, unsigned connection, 
     letter->ticket = ticket;
 }
 
-void ledger_reject(struct ledger *ledger, unsigned number, unsigned connection, unsigned ticket) {
+void ledger_reject(struct ledger *ledger, unsigned number, unsigned place, unsigned connection, unsigned ticket) {
     struct letter *letter = &ledger->letters[number];
     letter->holder = 0;
     letter->rejected = true;
     if (letter->place == LEDGER_LIMITED)
         letter->excused = true; /* its dead-letter queue may be full */
-    if (is_dead_letters(letter->seen_at))
+    if (is_dead_letters(place))
         ledger_settle(ledger, number, connection, ticket);
 }
 
@@ -284,6 +288,13 @@ void ledger_doubt(struct ledger *ledger, unsigned connection) {
             ledger->letters[n].doubtful = true;
 }
 
+/* A COMMIT may be refused. */
+static void doubt_deal(struct ledger *ledger, const struct deal *deal) {
+    for (unsigned n = 0; n < ledger->letter_count; n++)
+        if (ledger->letters[n].settled == SETTLED_PERHAPS && ledger->letters[n].ticket == deal->ticket)
+            ledger->letters[n].doubtful = true;
+}
+
 void ledger_disconnect(struct ledger *ledger, unsigned connection, bool loses) {
     if (loses)
         ledger_doubt(ledger, connection);
@@ -292,18 +303,24 @@ void ledger_disconnect(struct ledger *ledger, unsigned connection, bool loses) {
         if (letter->holder > 0 && ledger->subscriptions[letter->holder - 1].connection == connection)
             letter->holder = 0;
     }
-    for (unsigned n = 0; n < ledger->deal_count; n++)
-        if (ledger->deals[n].connection == connection && ledger->deals[n].ticket == 0)
+    for (unsigned n = 0; n < ledger->deal_count; n++) {
+        const struct deal *deal = &ledger->deals[n];
+        if (deal->connection == connection && deal->ticket == 0)
             ledger_abort(ledger, n);
+        else if (deal->connection == connection && !deal->is_done)
+            doubt_deal(ledger, deal);
+    }
     for (unsigned n = 0; n < ledger->subscription_count; n++)
         if (ledger->subscriptions[n].connection == connection)
             ledger->subscriptions[n].holds = false;
 }
 
 void ledger_lose_all(struct ledger *ledger) {
-    for (unsigned n = 0; n < ledger->letter_count; n++)
-        if (ledger->letters[n].state != LETTER_OPEN)
-            ledger->letters[n].excused = true;
+    for (unsigned n = 0; n < ledger->letter_count; n++) {
+        struct letter *letter = &ledger->letters[n];
+        letter->excused = letter->excused || letter->state != LETTER_OPEN;
+        letter->lost = letter->holder > 0;
+    }
 }
 
 void ledger_rest(struct ledger *ledger) {

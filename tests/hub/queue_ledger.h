@@ -7,7 +7,8 @@
  *
  *     always    nothing comes that was not sent, or was taken back; a COMMIT does all or nothing; what was accepted is
  *               settled in the end by somebody who had it, or was rejected out of a dead-letter queue
- *     sound     no boot that lives was declared dead, and no data was lost: nothing is there twice
+ *     sound     no boot that lives was declared dead, and the server was not started anew (it may have lost what was done
+ *               last, so boots give back what they own) nor lost data: nothing is there twice
  *     exact     nor was anything given back for a dead boot: deliveries are counted as clients have seen them, and who
  *               only takes, and settles, gets the letters of each sender in their order
  */
@@ -30,7 +31,7 @@
 
 /* This queue is full with so many, and its dead-letter queue loses its oldest then. */
 #define LEDGER_LIMITED 1
-#define LEDGER_LIMIT   24
+#define LEDGER_LIMIT   8
 
 /* And in this one letters die after so many deliveries. */
 #define LEDGER_WEARING    2
@@ -59,6 +60,7 @@ struct letter {
     unsigned deliveries; /* there */
     unsigned holder;     /* the subscription that has it, plus one; 0: none */
     bool rejected;       /* perhaps */
+    bool lost;           /* who has it has nothing: the data is lost */
     enum settled settled;
     bool doubtful;    /* what was to settle it may have been lost */
     unsigned settler; /* connection */
@@ -68,7 +70,8 @@ struct letter {
 /* What an ACK or NACK in a transaction wants. */
 struct claim {
     unsigned letter;
-    bool settles; /* else it goes back, or is rejected */
+    unsigned place; /* of the queue that it came from */
+    bool settles;   /* else it goes back, or is rejected */
     bool rejects;
 };
 
@@ -76,6 +79,8 @@ struct claim {
 struct deal {
     unsigned connection;
     unsigned ticket; /* its COMMIT; 0: it was not sent */
+    bool is_done;
+    bool is_void; /* it can't be done: what it settles was lost before */
     unsigned claim_count;
     struct claim claims[LEDGER_CLAIMS];
 };
@@ -116,8 +121,8 @@ const char *ledger_destination(unsigned place);
 /* A letter more; with a deal (plus one) it is open until that is committed. */
 unsigned ledger_send(struct ledger *ledger, unsigned sender, unsigned place, unsigned deal);
 unsigned ledger_begin(struct ledger *ledger, unsigned connection);
-void ledger_claim(struct ledger *ledger, unsigned deal, unsigned letter, bool settles, bool rejects);
-void ledger_commit(struct ledger *ledger, unsigned deal);
+void ledger_claim(struct ledger *ledger, unsigned number, const struct claim *claim);
+void ledger_commit(struct ledger *ledger, unsigned number);
 void ledger_abort(struct ledger *ledger, unsigned deal);
 
 /* The RECEIPT of a SEND, of a COMMIT, or of a frame with that ticket. */
@@ -142,17 +147,17 @@ struct sighting {
 
 void ledger_saw(struct ledger *ledger, unsigned connection, const struct sighting *sighting);
 
-/* A letter that a subscription has: the frame with that ticket settles it, or gives it back, or rejects it. */
-void ledger_settle(struct ledger *ledger, unsigned letter, unsigned connection, unsigned ticket);
-void ledger_reject(struct ledger *ledger, unsigned letter, unsigned connection, unsigned ticket);
+/* A letter that a subscription has, of that place: the frame with that ticket settles it, rejects it, or gives it back. */
+void ledger_settle(struct ledger *ledger, unsigned number, unsigned connection, unsigned ticket);
+void ledger_reject(struct ledger *ledger, unsigned number, unsigned place, unsigned connection, unsigned ticket);
 void ledger_give_back(struct ledger *ledger, unsigned letter);
 
 /* The subscription has nothing any more, but for what a transaction has. */
-void ledger_unsubscribe(struct ledger *ledger, unsigned subscription);
+void ledger_unsubscribe(struct ledger *ledger, unsigned number);
 
 /* ---- what happens to all ---- */
 
-/* The connection is gone; `loses`: perhaps without some of what it had said. */
+/* The connection is gone, and does not hear what came of its COMMITs; `loses`: and perhaps some of what it had said. */
 void ledger_disconnect(struct ledger *ledger, unsigned connection, bool loses);
 /* Nor was what it had settled carried out, perhaps. */
 void ledger_doubt(struct ledger *ledger, unsigned connection);

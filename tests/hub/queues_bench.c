@@ -67,11 +67,20 @@ static void post(struct queues_bench *bench, const struct mail *mail) {
 
 void bench_consume(struct queues_bench *bench, unsigned worker, uint64_t consumer, const char *queue,
                    uint32_t prefetch) {
+    bench_consume_in(bench, consumer, worker, consumer, queue, prefetch);
+}
+
+void bench_consume_in(struct queues_bench *bench, uint64_t session, unsigned worker, uint64_t consumer,
+                      const char *queue, uint32_t prefetch) {
     struct bytes name = bytes_of(queue);
     struct mail_consume *mail = malloc(sizeof *mail + name.len);
     assert_non_null(mail);
-    *mail = (struct mail_consume){
-        .mail.type = MAIL_CONSUME, .from = worker, .consumer = consumer, .prefetch = prefetch, .queue_len = name.len};
+    *mail = (struct mail_consume){.mail.type = MAIL_CONSUME,
+                                  .from = worker,
+                                  .session = session,
+                                  .consumer = consumer,
+                                  .prefetch = prefetch,
+                                  .queue_len = name.len};
     memcpy(mail->text, name.data, name.len);
     post(bench, &mail->mail);
     free(mail);

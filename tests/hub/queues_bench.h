@@ -30,8 +30,11 @@ int queues_bench_teardown(void **state);
 
 /* ---- from a worker; nothing goes on to the store before bench_flush() ---- */
 
+/* Each consumer is another session's; or of one session. */
 void bench_consume(struct queues_bench *bench, unsigned worker, uint64_t consumer, const char *queue,
                    uint32_t prefetch);
+void bench_consume_in(struct queues_bench *bench, uint64_t session, unsigned worker, uint64_t consumer,
+                      const char *queue, uint32_t prefetch);
 void bench_unconsume(struct queues_bench *bench, unsigned worker, uint64_t consumer);
 void bench_written(struct queues_bench *bench, unsigned worker, uint64_t consumer, uint64_t bytes);
 /* Takes the change over. */

@@ -76,6 +76,12 @@ static void take(struct queue_store *store, const struct queue_want *wants, size
     end_text(call);
 }
 
+static void recover(struct queue_store *store, struct queue_call told) {
+    struct recorded_call *call = record(store, 0, 0, 0, told);
+    add(call, "recover");
+    end_text(call);
+}
+
 static void bind_queue(struct queue_store *store, struct bytes queue, struct bytes topic, struct queue_call told) {
     struct recorded_call *call = record(store, 0, 0, 0, told);
     add(call, "bind %.*s %.*s", BYTES_ARG(queue), BYTES_ARG(topic));
@@ -107,6 +113,7 @@ static void count_all(const struct queue_store *store, struct queue_counts *coun
 
 static const struct queue_store_ops ops = {.change = change,
                                            .take = take,
+                                           .recover = recover,
                                            .bind = bind_queue,
                                            .unbind = unbind_queue,
                                            .bindings = look,
@@ -162,6 +169,12 @@ void scripted_queues_result(struct scripted_queues *scripted, enum change_result
 void scripted_queues_fail(struct scripted_queues *scripted, enum queue_result result) {
     assert_non_null(scripted_queues_first(scripted));
     scripted_queues_answer(scripted, &(struct queue_answer){.result = result});
+}
+
+void scripted_queues_lose(struct scripted_queues *scripted) {
+    assert_non_null(scripted_queues_first(scripted));
+    call_free(CONTAINER_OF(list_take_first(&scripted->calls), struct recorded_call, in_list));
+    scripted->waiting--;
 }
 
 void scripted_queues_fail_all(struct scripted_queues *scripted, enum queue_result result) {

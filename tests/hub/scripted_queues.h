@@ -19,7 +19,7 @@ struct recorded_call {
     /*
      * "take q:a 10, q:b 5", or the changes: "put q:a | settle q:a 7, reject q:a 8 | together: return q:b 9". Entries are
      * told by their n alone; a return that is not counted is "uncounted q:b 9". Or "bind d:a/1 /topic/a", "unbind d:a/1",
-     * "look 7": bindings(), acting by version 7.
+     * "look 7": bindings(), acting by version 7; "recover".
      */
     struct buffer text;
 };
@@ -47,7 +47,9 @@ void scripted_queues_done(struct scripted_queues *scripted);
 /* QUEUE_OK of one change. */
 void scripted_queues_result(struct scripted_queues *scripted, enum change_result result);
 void scripted_queues_fail(struct scripted_queues *scripted, enum queue_result result);
-/* The same for all that there are. */
+/* Never answers the oldest call. */
+void scripted_queues_lose(struct scripted_queues *scripted);
+/* The same as fail for all that there are. */
 void scripted_queues_fail_all(struct scripted_queues *scripted, enum queue_result result);
 
 #endif

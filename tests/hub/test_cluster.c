@@ -268,6 +268,24 @@ static void test_a_slow_bus_pauses_publishers(void **state) {
     sim_expect_nothing(subscriber);
 }
 
+/* Such as for durable subscriptions, whose queues take no more for now. */
+static void test_publishers_pause_when_the_hub_holds_their_credit(void **state) {
+    struct sim_client *publisher = client_on(scene.a, NULL);
+    struct sim_client *subscriber = client_on(scene.b, NULL);
+    (void)state;
+    subscribe(subscriber, "1", "/topic/x");
+    cluster_hold_credit(scene.a->cluster, true);
+    for (int letter = 'a'; letter <= 'l'; letter++)
+        publish_much(publisher, (char)letter);
+    settle();
+    assert_true(publisher->session->input_waits);
+    cluster_hold_credit(scene.a->cluster, false);
+    pass(100);
+    assert_false(publisher->session->input_waits);
+    for (int letter = 'a'; letter <= 'l'; letter++)
+        expect_much(subscriber, (char)letter);
+}
+
 static void test_what_was_under_way_goes_out_before_what_waited(void **state) {
     struct sim_client *publisher = client_on(scene.a, NULL);
     struct sim_client *subscriber = client_on(scene.b, NULL);
@@ -676,6 +694,7 @@ int main(void) {
         ON_STAGE(test_a_channel_that_nobody_wants_is_left_after_a_second, two_nodes),
         ON_STAGE(test_a_channel_that_is_wanted_again_while_it_is_left_is_asked_for_again, two_nodes),
         ON_STAGE(test_a_slow_bus_pauses_publishers, two_nodes),
+        ON_STAGE(test_publishers_pause_when_the_hub_holds_their_credit, two_nodes),
         ON_STAGE(test_a_user_is_reached_on_all_nodes_and_nobody_else, three_nodes),
         ON_STAGE(test_one_session_of_a_user_is_reached_on_another_node, three_nodes),
         ON_STAGE(test_an_anonymous_session_is_reached_on_another_node_by_its_id, two_nodes),

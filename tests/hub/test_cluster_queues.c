@@ -22,7 +22,7 @@ struct node {
     struct mailbox mailbox;
     struct mailbox *mailboxes[1];
     bool refused;
-    char told[512]; /* "up", "down" and names of queues since the last look, with a space behind each */
+    char told[512]; /* "up", "other", "down" and names of queues since the last look, with a space behind each */
 };
 
 static struct fake_server server;
@@ -35,8 +35,8 @@ static void write_down(struct node *node, struct bytes text) {
     snprintf(node->told + len, sizeof node->told - len, "%.*s ", BYTES_ARG(text));
 }
 
-static void on_linked(void *arg, bool up) {
-    write_down(arg, up ? BYTES("up") : BYTES("down"));
+static void on_linked(void *arg, bool up, bool other) {
+    write_down(arg, !up ? BYTES("down") : other ? BYTES("other") : BYTES("up"));
 }
 
 static void on_ready(void *arg, struct bytes queue) {
@@ -145,6 +145,42 @@ static void test_they_can_not_while_the_link_is_down(void **state) {
     expect("up ");
 }
 
+static void restart(void) {
+    fake_server_stop(&server);
+    settle(&a);
+    fake_server_start(&server, false);
+    pass(&a, 1000);
+}
+
+static void test_a_server_that_was_started_anew_is_another(void **state) {
+    (void)state;
+    settle(&a);
+    expect("up ");
+    restart();
+    expect("down other ");
+    fake_store_break(a.store, true);
+    pass(&a, 1000);
+    expect("down up ");
+}
+
+/* It has been seen before, on a link that broke too soon. */
+static void test_another_server_is_told_of_when_queues_can_be_called_again(void **state) {
+    (void)state;
+    settle(&a);
+    expect("up ");
+    fake_store_cut(a.store, true);
+    settle(&a);
+    restart();
+    expect("down ");
+    fake_store_cut(a.store, false);
+    while (cluster_state(a.cluster) == CLUSTER_AWAY)
+        assert_true(fake_server_step(&server, &random_state));
+    fake_store_break(a.store, false);
+    expect("");
+    pass(&a, 1000);
+    expect("other ");
+}
+
 /* The link is up, but the name is another boot's, until that has been silent for long enough. */
 static void test_they_can_not_while_another_boot_has_the_name(void **state) {
     (void)state;
@@ -225,6 +261,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_queues_can_be_called_once_this_boot_is_among_the_nodes),
         TEST(test_they_can_not_while_the_link_is_down),
+        TEST(test_a_server_that_was_started_anew_is_another),
+        TEST(test_another_server_is_told_of_when_queues_can_be_called_again),
         TEST(test_they_can_not_while_another_boot_has_the_name),
         TEST(test_they_can_not_when_the_node_leaves),
         TEST(test_what_other_nodes_say_is_ready_is_told),

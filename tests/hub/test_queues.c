@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "../../src/hub/changes.h"
+#include "../../src/hub/queues_calls.h"
 #include "queues_bench.h"
 #include "stompd/session/session.h"
 
@@ -194,7 +195,7 @@ static void while_the_store_is_away_changes_wait(void **state) {
     bench_tick(bench, 5000);
     expect_call(bench, NULL);
     assert_int_equal(bench_count(bench).waiting, 1);
-    queues_up(bench->queues);
+    queues_up(bench->queues, false);
     bench_flush(bench);
     expect_call(bench, "put q:a");
     bench_done(bench);
@@ -222,7 +223,7 @@ static void what_a_broken_link_left_is_called_again_before_anything_new(void **s
     bench_put(bench, "q:new");
     bench_tick(bench, 100);
     expect_call(bench, NULL);
-    queues_up(bench->queues);
+    queues_up(bench->queues, false);
     bench_flush(bench);
     expect_numbered(bench, 2, 2, "put q:a");
     bench_done(bench);
@@ -241,7 +242,7 @@ static void a_link_that_breaks_again_and_again_changes_nothing(void **state) {
         scripted_queues_fail_all(&bench->store, QUEUE_AWAY);
         queues_down(bench->queues);
         bench_flush(bench);
-        queues_up(bench->queues);
+        queues_up(bench->queues, false);
         bench_flush(bench);
         assert_int_equal(bench->store.waiting, 1);
         expect_numbered(bench, 1, 1, "put q:a");
@@ -270,7 +271,7 @@ static void or_as_soon_as_the_node_is_said_to_be_back(void **state) {
     put_for(bench, 0, 1);
     bench_flush(bench);
     scripted_queues_fail(&bench->store, QUEUE_GONE);
-    queues_up(bench->queues);
+    queues_up(bench->queues, false);
     bench_flush(bench);
     expect_numbered(bench, 1, 1, "put q:a");
 }
@@ -293,6 +294,134 @@ static void nothing_is_made_again_while_others_are_under_way(void **state) {
     expect_numbered(bench, 2, 1, "put q:b");
     bench_done(bench);
     expect_numbered(bench, 3, 1, "put q:new");
+}
+
+static void what_is_never_answered_is_called_again_when_the_store_is_back(void **state) {
+    struct queues_bench *bench = *state;
+    put_for(bench, 0, 1);
+    bench_flush(bench);
+    bench_consume(bench, 1, 7, "q:b", 10);
+    bench_flush(bench);
+    scripted_queues_lose(&bench->store);
+    queues_up(bench->queues, false); /* no news: the answer may still come */
+    bench_tick(bench, 100);
+    expect_call(bench, "take q:b 10");
+    scripted_queues_fail(&bench->store, QUEUE_AWAY);
+    queues_down(bench->queues);
+    queues_up(bench->queues, false);
+    bench_flush(bench);
+    expect_numbered(bench, 1, 1, "put q:a");
+    bench_done(bench);
+    expect_numbered(bench, 2, 1, "take q:b 10");
+    bench_done(bench);
+    expect_call(bench, NULL);
+    expect_mail(bench, 0, "changed 1 done");
+    assert_true(queues_is_settled(bench->queues));
+    bench_put(bench, "q:a");
+    bench_flush(bench);
+    expect_numbered(bench, 3, 3, "put q:a");
+}
+
+/* ---- other servers ---- */
+
+static void another_server_gives_back_what_the_node_has_before_anything_new(void **state) {
+    struct queues_bench *bench = *state;
+    put_for(bench, 0, 1);
+    bench_flush(bench);
+    bench_consume(bench, 1, 7, "q:b", 10);
+    bench_flush(bench);
+    scripted_queues_fail_all(&bench->store, QUEUE_AWAY);
+    queues_down(bench->queues);
+    bench_put(bench, "q:new");
+    queues_up(bench->queues, true);
+    bench_flush(bench);
+    expect_numbered(bench, 1, 1, "put q:a");
+    bench_done(bench);
+    expect_numbered(bench, 2, 1, "take q:b 10");
+    assert_int_equal(bench->store.waiting, 1);
+    GIVE(bench, {.n = 5});
+    for (unsigned n = 0; n < 3; n++) {
+        expect_call(bench, "recover");
+        assert_int_equal(bench->store.waiting, 1);
+        scripted_queues_fail(&bench->store, QUEUE_MORE);
+        bench_flush(bench);
+    }
+    bench_done(bench);
+    expect_numbered(bench, 3, 3, "put q:new");
+    bench_done(bench);
+    expect_call(bench, NULL);
+    expect_mail(bench, 1, "consuming 7; 7 gets 5");
+}
+
+static void what_waits_while_that_is_done_goes_behind_it(void **state) {
+    struct queues_bench *bench = *state;
+    queues_down(bench->queues);
+    queues_up(bench->queues, true);
+    bench_put(bench, "q:a");
+    bench_flush(bench);
+    expect_call(bench, "recover");
+    bench_put(bench, "q:b");
+    bench_tick(bench, 5000);
+    assert_int_equal(bench->store.waiting, 1);
+    bench_done(bench);
+    expect_numbered(bench, 1, 1, "put q:a | put q:b");
+}
+
+static void where_the_link_breaks_meanwhile_it_is_begun_again(void **state) {
+    struct queues_bench *bench = *state;
+    queues_down(bench->queues);
+    queues_up(bench->queues, true);
+    bench_put(bench, "q:a");
+    for (unsigned n = 0; n < 3; n++) {
+        bench_flush(bench);
+        expect_call(bench, "recover");
+        if (n == 0)
+            scripted_queues_lose(&bench->store);
+        else
+            scripted_queues_fail(&bench->store, n == 1 ? QUEUE_AWAY : QUEUE_GONE);
+        bench_flush(bench);
+        expect_call(bench, NULL);
+        if (n < 2) {
+            queues_down(bench->queues);
+            bench_tick(bench, 100);
+            expect_call(bench, NULL);
+            queues_up(bench->queues, false);
+        }
+    }
+    bench_tick(bench, 100); /* the node may be back by now */
+    expect_call(bench, "recover");
+    bench_done(bench);
+    expect_call(bench, "put q:a");
+}
+
+static void where_it_is_refused_it_is_tried_again_later_and_nobody_waits(void **state) {
+    struct queues_bench *bench = *state;
+    queues_down(bench->queues);
+    queues_up(bench->queues, true);
+    bench_tick(bench, 100);
+    scripted_queues_fail(&bench->store, QUEUE_FAILED);
+    bench_put(bench, "q:a");
+    bench_tick(bench, QUEUES_RECOVER_AGAIN_MS - 1);
+    expect_call(bench, "put q:a");
+    bench_tick(bench, 1);
+    bench_put(bench, "q:b");
+    bench_flush(bench);
+    assert_int_equal(bench->store.waiting, 1);
+    bench_done(bench);
+    expect_call(bench, "recover");
+    bench_done(bench);
+    expect_call(bench, "put q:b");
+    bench_done(bench);
+    bench_tick(bench, QUEUES_RECOVER_AGAIN_MS);
+    expect_call(bench, NULL);
+}
+
+static void the_same_server_gives_nothing_back(void **state) {
+    struct queues_bench *bench = *state;
+    queues_down(bench->queues);
+    queues_up(bench->queues, false);
+    bench_tick(bench, 5000);
+    expect_call(bench, NULL);
 }
 
 /* ---- refusals ---- */
@@ -341,13 +470,12 @@ static void what_a_refused_change_would_have_settled_is_returned(void **state) {
 
 static void a_return_that_is_refused_is_tried_again_later(void **state) {
     struct queues_bench *bench = *state;
-    deliver(bench, 0, 7, "q:a", 1);
-    bench_settle(bench, 0, 7, 1);
-    bench_unconsume(bench, 0, 7);
+    deliver(bench, 0, 7, "q:a", 3);
+    commit(bench);
     bench_tick(bench, 100);
-    bench_result(bench, CHANGE_FAILED);
+    bench_result(bench, CHANGE_FULL);
     for (unsigned n = 0; n < 2; n++) {
-        expect_call(bench, "return q:a 1");
+        expect_call(bench, "return q:a 1, return q:a 2, uncounted q:a 3");
         bench_result(bench, CHANGE_FAILED);
         bench_tick(bench, CHANGES_PUT_OFF_MS - 1);
         expect_call(bench, NULL);
@@ -359,21 +487,52 @@ static void a_return_that_is_refused_is_tried_again_later(void **state) {
     expect_call(bench, NULL);
 }
 
-static void a_change_of_an_unknown_consumer_fails_and_the_rest_of_it_is_returned(void **state) {
+/* A return instead would be a duplicate for sure: its consumer has done with it. */
+static void what_consumers_have_done_with_is_not_returned_where_the_server_refuses_but_settled_later(void **state) {
     struct queues_bench *bench = *state;
-    deliver(bench, 0, 7, "q:a", 2);
+    deliver(bench, 0, 7, "q:a", 4);
     struct change *change = bench_change_new(1);
     bench_add(change, OPERATION_SETTLE, 7, 1);
-    bench_add(change, OPERATION_SETTLE, 99, 5);
-    bench_add_put(change, "q:a", 0);
-    bench_add(change, OPERATION_SETTLE, 7, 2);
+    bench_add(change, OPERATION_REJECT, 7, 2);
+    bench_add(change, OPERATION_RETURN, 7, 3);
     bench_change(bench, 0, change);
+    bench_settle(bench, 0, 7, 4);
     bench_unconsume(bench, 0, 7);
-    bench_flush(bench);
-    expect_mail(bench, 0, "changed 1 failed");
-    expect_call(bench, "return q:a 1, return q:a 2");
+    bench_tick(bench, 100);
+    for (unsigned n = 0; n < 2; n++) {
+        expect_call(bench, "settle q:a 1, reject q:a 2, uncounted q:a 3 | settle q:a 4");
+        scripted_queues_fail(&bench->store, QUEUE_FAILED);
+        bench_flush(bench);
+        expect_mail(bench, 0, n == 0 ? "changed 1 failed" : "");
+        bench_tick(bench, CHANGES_PUT_OFF_MS - 1);
+        expect_call(bench, NULL);
+        bench_tick(bench, 1);
+    }
     bench_done(bench);
+    bench_tick(bench, CHANGES_PUT_OFF_MS);
     expect_call(bench, NULL);
+    assert_int_equal(bench_count(bench).settled, 2);
+}
+
+static void a_change_of_an_unknown_consumer_fails_and_the_rest_of_it_goes_on(void **state) {
+    struct queues_bench *bench = *state;
+    for (unsigned together = 0; together < 2; together++) {
+        deliver(bench, 0, 7, "q:a", 2);
+        struct change *change = bench_change_new(1);
+        change->together = together == 1;
+        bench_add(change, OPERATION_SETTLE, 7, 1);
+        bench_add(change, OPERATION_SETTLE, 99, 5);
+        bench_add_put(change, "q:a", 0);
+        bench_add(change, OPERATION_SETTLE, 7, 2);
+        bench_change(bench, 0, change);
+        bench_unconsume(bench, 0, 7);
+        bench_flush(bench);
+        expect_mail(bench, 0, "changed 1 failed");
+        bench_tick(bench, together == 1 ? 0 : CHANGES_PUT_OFF_MS);
+        expect_call(bench, together == 1 ? "return q:a 1, return q:a 2" : "settle q:a 1, settle q:a 2");
+        bench_done(bench);
+        expect_call(bench, NULL);
+    }
 }
 
 static void a_worker_can_not_settle_for_the_consumers_of_another(void **state) {
@@ -410,7 +569,7 @@ static void queues_have_the_policies_that_hold_now(void **state) {
     scripted_queues_fail_all(&bench->store, QUEUE_AWAY);
     old[0] = (struct policy){.pattern = pattern}; /* nobody may look at it any more */
     queues_set_policies(bench->queues, &six);
-    queues_up(bench->queues);
+    queues_up(bench->queues, false);
     bench_flush(bench);
     expect_call(bench, "put q:b | put q:a | settle q:a 1");
     expect_policy(bench, 6);
@@ -544,10 +703,17 @@ int main(void) {
         TEST(a_call_that_found_the_node_gone_is_made_again_at_the_next_tick),
         TEST(or_as_soon_as_the_node_is_said_to_be_back),
         TEST(nothing_is_made_again_while_others_are_under_way),
+        TEST(what_is_never_answered_is_called_again_when_the_store_is_back),
+        TEST(another_server_gives_back_what_the_node_has_before_anything_new),
+        TEST(what_waits_while_that_is_done_goes_behind_it),
+        TEST(where_the_link_breaks_meanwhile_it_is_begun_again),
+        TEST(where_it_is_refused_it_is_tried_again_later_and_nobody_waits),
+        TEST(the_same_server_gives_nothing_back),
         TEST(a_call_that_the_server_refuses_fails_all_its_changes_for_good),
         TEST(what_a_refused_change_would_have_settled_is_returned),
         TEST(a_return_that_is_refused_is_tried_again_later),
-        TEST(a_change_of_an_unknown_consumer_fails_and_the_rest_of_it_is_returned),
+        TEST(what_consumers_have_done_with_is_not_returned_where_the_server_refuses_but_settled_later),
+        TEST(a_change_of_an_unknown_consumer_fails_and_the_rest_of_it_goes_on),
         TEST(a_worker_can_not_settle_for_the_consumers_of_another),
         TEST(queues_have_the_policies_that_hold_now),
         TEST(the_hub_stores_messages_of_its_own),

@@ -43,7 +43,7 @@ static void also_while_the_store_is_away_but_it_gets_nothing_then(void **state) 
     expect_call(bench, NULL);
     bench_tick(bench, 5000);
     expect_call(bench, NULL);
-    queues_up(bench->queues);
+    queues_up(bench->queues, false);
     bench_flush(bench);
     expect_call(bench, "take q:a 10");
 }
@@ -224,6 +224,162 @@ static void what_is_left_of_a_take_goes_to_others_before_those_who_have_too_much
     GIVE(bench, {.n = 1, .body_len = QUEUES_UNWRITTEN_MAX}, {.n = 2}, {.n = 3},
          {.n = 4, .body_len = QUEUES_UNWRITTEN_MAX}, {.n = 5}, {.n = 6});
     expect_mail(bench, 0, "7 gets 1; 8 gets 2; 8 gets 3; 8 gets 4; 7 gets 5; 7 gets 6");
+}
+
+/* ---- and of a whole session ---- */
+
+#define LARGE   ((size_t)900 << 10) /* a body; five come to more than a session may have */
+#define QUARTER (QUEUE_TAKE_BYTES / 4)
+
+/* Consumer n of q:n, in that session; it may have many. */
+static void consume_in(struct queues_bench *bench, uint64_t session, uint64_t n) {
+    char name[32];
+    snprintf(name, sizeof name, "q:%" PRIu64, n);
+    bench_consume_in(bench, session, 0, n, name, 1000);
+}
+
+/* Session 1 has so many consumers, with a large message each. */
+static void fill_session(struct queues_bench *bench, size_t count) {
+    struct given given[QUEUES_SESSION_TAKES];
+    for (uint64_t n = 1; n <= count; n++)
+        consume_in(bench, 1, n);
+    bench_flush(bench);
+    for (size_t n = 0; n < count; n++)
+        given[n] = (struct given){.want = n, .n = n + 1, .size = QUEUE_TAKE_BYTES, .body_len = LARGE};
+    bench_give(bench, given, count);
+    bench_mail(bench, 0);
+}
+
+static void the_consumers_of_a_session_together_have_a_bound_on_what_is_unwritten(void **state) {
+    struct queues_bench *bench = *state;
+    fill_session(bench, 5);
+    expect_call(bench, NULL);
+    consume_in(bench, 1, 6);
+    consume_in(bench, 2, 7);
+    bench_flush(bench);
+    expect_call(bench, "take q:7 1000"); /* another session is none of it */
+    bench_done(bench);
+    size_t above = 5 * size_of(LARGE) - QUEUES_SESSION_UNWRITTEN_MAX;
+    bench_written(bench, 0, 2, above);
+    bench_flush(bench);
+    expect_call(bench, NULL);
+    bench_written(bench, 0, 3, 1);
+    bench_flush(bench);
+    expect_call(bench, "take q:1 999");
+}
+
+/* However large it is: a return would only bring it again. */
+static void what_was_taken_for_a_session_it_gets(void **state) {
+    struct queues_bench *bench = *state;
+    fill_session(bench, QUEUES_SESSION_TAKES);
+    assert_int_equal(bench_count(bench).delivered, QUEUES_SESSION_TAKES);
+    expect_call(bench, NULL);
+}
+
+static void what_consumers_had_that_have_gone_does_not_count(void **state) {
+    struct queues_bench *bench = *state;
+    fill_session(bench, 5);
+    bench_settle(bench, 0, 2, 2);
+    bench_unconsume(bench, 0, 2);
+    bench_flush(bench);
+    bench_done(bench);
+    expect_call(bench, "take q:1 999, q:3 999"); /* what a third might bring would be too much */
+}
+
+static size_t count_wants(const struct queues_bench *bench) {
+    size_t wants = 0;
+    LIST_FOR_EACH (node, &bench->store.calls)
+        wants += CONTAINER_OF(node, struct recorded_call, in_list)->count;
+    return wants;
+}
+
+static void for_one_session_so_many_queues_are_taken_from_at_a_time(void **state) {
+    struct queues_bench *bench = *state;
+    for (uint64_t n = 1; n <= QUEUES_SESSION_TAKES + 2; n++)
+        consume_in(bench, 1, n);
+    consume_in(bench, 2, 99);
+    bench_flush(bench);
+    assert_int_equal(count_wants(bench), QUEUES_SESSION_TAKES + 1);
+    bench_tick(bench, 100);
+    assert_int_equal(count_wants(bench), QUEUES_SESSION_TAKES + 1);
+    bench_done(bench);
+    expect_call(bench, "take q:17 1000, q:18 1000");
+}
+
+/* Another session's account will do as well. */
+static void a_queue_that_others_consume_too_does_not_wait_for_that(void **state) {
+    struct queues_bench *bench = *state;
+    for (uint64_t n = 1; n <= QUEUES_SESSION_TAKES + 1; n++)
+        consume_in(bench, 1, n);
+    bench_consume_in(bench, 2, 0, 99, "q:17", 1);
+    bench_flush(bench);
+    assert_int_equal(count_wants(bench), QUEUES_SESSION_TAKES + 1);
+}
+
+/* Answers the oldest take: each queue has as much as a take may bring. */
+static void give_much(struct queues_bench *bench) {
+    static struct given given[(size_t)QUEUE_WANTS_MAX * 4];
+    size_t count = scripted_queues_first(&bench->store)->count * 4;
+    for (size_t n = 0; n < count; n++)
+        given[n] = (struct given){.want = n / 4, .n = n + 1, .size = QUARTER, .body_len = QUARTER - 1000};
+    bench_give(bench, given, count);
+}
+
+/* Bytes that consumers up to that one have been sent. */
+static size_t count_sent(struct queues_bench *bench, uint64_t last) {
+    size_t sent = 0;
+    struct mail *mail = mailbox_take(&bench->boxes[0]);
+    while (mail) {
+        struct mail *next = mail->next;
+        struct mail_delivery *delivery = (struct mail_delivery *)mail;
+        if (mail->type == MAIL_DELIVERY) {
+            sent += delivery->consumer <= last ? message_size(delivery->message) : 0;
+            message_unref(delivery->message);
+        }
+        free(mail);
+        mail = next;
+    }
+    return sent;
+}
+
+/* Until nothing more is asked for: it reads nothing. */
+static size_t flood(struct queues_bench *bench, uint64_t last) {
+    size_t sent = 0;
+    for (unsigned n = 0; n < 100; n++) {
+        bench_tick(bench, QUEUES_SWEEP_MS);
+        while (bench->store.waiting > 0) {
+            if (scripted_queues_first(&bench->store)->take)
+                give_much(bench);
+            else
+                bench_done(bench);
+            sent += count_sent(bench, last);
+        }
+    }
+    return sent;
+}
+
+static void a_session_that_reads_nothing_gets_a_bounded_number_of_bytes_however_many_queues_it_consumes(void **state) {
+    struct queues_bench *bench = *state;
+    for (uint64_t n = 1; n <= 900; n++)
+        consume_in(bench, 1, n);
+    size_t sent = flood(bench, 900);
+    assert_in_range(sent, QUEUES_SESSION_UNWRITTEN_MAX - QUEUE_TAKE_BYTES,
+                    QUEUES_SESSION_UNWRITTEN_MAX + QUEUE_TAKE_BYTES);
+    assert_int_equal(bench_count(bench).delivered, sent / size_of(QUARTER - 1000));
+}
+
+/* Each queue is taken from on the account of another session, which wants little of it. */
+static void nor_does_it_get_more_of_what_was_taken_for_others(void **state) {
+    struct queues_bench *bench = *state;
+    for (uint64_t n = 1; n <= 200; n++) {
+        char name[32];
+        snprintf(name, sizeof name, "q:%" PRIu64, n);
+        bench_consume(bench, 0, 1000 + n, name, 1);
+        bench_consume_in(bench, 1, 0, n, name, 1000);
+    }
+    size_t sent = flood(bench, 200);
+    assert_in_range(sent, QUEUES_SESSION_UNWRITTEN_MAX,
+                    (size_t)2 * QUEUES_SESSION_UNWRITTEN_MAX + QUEUES_SESSION_TAKES * size_of(QUARTER));
 }
 
 /* ---- whose turn it is ---- */
@@ -446,33 +602,26 @@ static void wait_for(struct queues_bench *bench, uint64_t queues) {
         bench_done(bench);
 }
 
-static size_t wants_of_all(const struct queues_bench *bench) {
-    size_t wants = 0;
-    LIST_FOR_EACH (node, &bench->store.calls)
-        wants += CONTAINER_OF(node, struct recorded_call, in_list)->count;
-    return wants;
-}
-
 static void many_are_swept_at_a_bounded_rate(void **state) {
     struct queues_bench *bench = *state;
     wait_for(bench, 400);
     bench_tick(bench, QUEUES_SWEEP_MS); /* late */
-    assert_int_equal(wants_of_all(bench), CONSUMERS_SWEEP_MAX);
+    assert_int_equal(count_wants(bench), CONSUMERS_SWEEP_MAX);
     while (bench->store.waiting > 0)
         bench_done(bench);
     bench_tick(bench, 100);
-    assert_int_equal(wants_of_all(bench), 100);
+    assert_int_equal(count_wants(bench), 100);
     while (bench->store.waiting > 0)
         bench_done(bench);
     bench_tick(bench, 100);
-    assert_int_equal(wants_of_all(bench), 50);
+    assert_int_equal(count_wants(bench), 50);
 }
 
 static void when_the_store_is_back_all_are_asked(void **state) {
     struct queues_bench *bench = *state;
     wait_for(bench, 3);
     queues_down(bench->queues);
-    queues_up(bench->queues);
+    queues_up(bench->queues, false);
     bench_flush(bench);
     expect_call(bench, "take q:0 1, q:1 1, q:2 1");
 }
@@ -518,7 +667,7 @@ static void a_take_that_the_server_refuses_is_tried_again_by_the_sweep(void **st
     bench_tick(bench, QUEUES_SWEEP_MS - 1);
     expect_call(bench, NULL);
     bench_tick(bench, 1);
-    assert_int_equal(wants_of_all(bench), 2);
+    assert_int_equal(count_wants(bench), 2);
 }
 
 static void then_each_queue_of_it_for_itself(void **state) {
@@ -560,7 +709,7 @@ static void a_take_that_is_made_again_asks_for_the_same(void **state) {
     bench_consume(bench, 0, 3, "q:b", 10);
     bench_flush(bench);
     bench_mail(bench, 0);
-    queues_up(bench->queues);
+    queues_up(bench->queues, false);
     bench_flush(bench);
     expect_call(bench, "take q:a 1, q:b 1");
     GIVE(bench, {.n = 5}, {.want = 1, .n = 6});
@@ -636,6 +785,13 @@ int main(void) {
         TEST(settling_does_not_count_as_written),
         TEST(one_message_of_any_size_fits),
         TEST(what_is_left_of_a_take_goes_to_others_before_those_who_have_too_much),
+        TEST(the_consumers_of_a_session_together_have_a_bound_on_what_is_unwritten),
+        TEST(what_was_taken_for_a_session_it_gets),
+        TEST(what_consumers_had_that_have_gone_does_not_count),
+        TEST(for_one_session_so_many_queues_are_taken_from_at_a_time),
+        TEST(a_queue_that_others_consume_too_does_not_wait_for_that),
+        TEST(a_session_that_reads_nothing_gets_a_bounded_number_of_bytes_however_many_queues_it_consumes),
+        TEST(nor_does_it_get_more_of_what_was_taken_for_others),
         TEST(entries_go_one_by_one_to_each_in_turn),
         TEST(the_turn_goes_on_with_the_next_take),
         TEST(who_settles_fast_does_not_get_ahead_of_others),

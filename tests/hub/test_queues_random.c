@@ -349,7 +349,7 @@ static void mend(struct run *run) {
 }
 
 static void up(struct run *run) {
-    queues_up(run->queues);
+    queues_up(run->queues, false);
     run->down = false;
 }
 

@@ -84,6 +84,14 @@ static void test_what_is_a_name(void **state) {
     assert_false(queue_name_is_valid((struct bytes){NULL, 0}));
 }
 
+static void test_which_are_durable_subscriptions(void **state) {
+    (void)state;
+    assert_true(queue_name_is_durable(BYTES("d:ann/1")));
+    assert_false(queue_name_is_durable(BYTES("q:d:ann/1")));
+    assert_false(queue_name_is_durable(BYTES("a:/app/**")));
+    assert_false(queue_name_is_durable(BYTES("d")));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_kind_has_its_letter),
@@ -92,6 +100,7 @@ int main(void) {
         cmocka_unit_test(test_dead_letters_have_no_dead_letters),
         cmocka_unit_test(test_people_see_destinations),
         cmocka_unit_test(test_what_is_a_name),
+        cmocka_unit_test(test_which_are_durable_subscriptions),
     };
     return cmocka_run_group_tests(tests, NULL, free_buffer);
 }

@@ -114,9 +114,10 @@ static bool on_consume(struct session_env *env, const struct consumer *consumer,
     return true;
 }
 
-static bool on_forget(struct session_env *env, struct bytes queue) {
+static bool on_forget(struct session_env *env, struct bytes queue, struct pending *pending) {
     struct host *host = host_of_env(env);
     snprintf(host->forgotten, sizeof host->forgotten, "%.*s", BYTES_ARG(queue));
+    host->forgetting = pending;
     return !host->out_of_memory;
 }
 

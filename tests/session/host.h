@@ -51,17 +51,18 @@ struct host {
     size_t change_count;
     size_t changes_taken; /* read by host_take_change() */
     bool consuming_at_once;
-    char consumed[256];       /* the last consume: "queue prefetch" */
-    char bound[256];          /* and the topic that its queue is bound to */
-    char forgotten[256];      /* the last forget: the queue */
-    uint64_t consumer;        /* its id */
-    unsigned consumers;       /* now */
-    char rest[256];           /* of the last subscribe's destination */
-    unsigned deliveries;      /* of host_deliver_message() */
-    uint64_t delivered_bytes; /* the same */
-    unsigned given_back;      /* settled, returned or rejected */
-    unsigned written;         /* calls of the written effect */
-    uint64_t written_bytes;   /* told by it */
+    char consumed[256];         /* the last consume: "queue prefetch" */
+    char bound[256];            /* and the topic that its queue is bound to */
+    char forgotten[256];        /* the last forget: the queue */
+    struct pending *forgetting; /* and who waits for its end */
+    uint64_t consumer;          /* its id */
+    unsigned consumers;         /* now */
+    char rest[256];             /* of the last subscribe's destination */
+    unsigned deliveries;        /* of host_deliver_message() */
+    uint64_t delivered_bytes;   /* the same */
+    unsigned given_back;        /* settled, returned or rejected */
+    unsigned written;           /* calls of the written effect */
+    uint64_t written_bytes;     /* told by it */
     struct client *clients[HOST_CLIENTS_MAX];
     size_t client_count;
 };

@@ -57,7 +57,7 @@ struct fake_command *fake_command_move_waiter(struct fake_command *command) {
     waiter->call = command->call;
     command->call = (struct store_call){0};
     if (command->queues) {
-        waiter->queues = fake_queue_call_new(command->queues->store, command->queues->told);
+        waiter->queues = fake_queue_call_new(command->queues->store, command->queues->kind, command->queues->told);
         command->queues->told = (struct queue_call){0};
     }
     return waiter;
@@ -280,7 +280,10 @@ static enum store_result leave(struct fake_server *server, struct bytes node, st
     if (!entry || !fake_is(&entry->boot, boot))
         return STORE_OK;
     entry->fenced = true;
-    return clean_piece(server, entry, boot);
+    uint64_t given_back = server->given_back;
+    enum store_result result = clean_piece(server, entry, boot);
+    server->left_behind += server->given_back - given_back;
+    return result;
 }
 
 /* ---- all of them ---- */

@@ -20,6 +20,7 @@ struct fake_queue_store {
     unsigned owners;
     bool over;
     uint64_t last_number;
+    uint64_t carried_out;
     struct queue_counts counts;
 };
 
@@ -66,9 +67,9 @@ static void write_change(const struct fake_queue_store *queues, struct fake_chan
 }
 
 /* A number is the next, or one that was called before. */
-static struct fake_queue_call *begin(struct fake_queue_store *queues, uint64_t number, uint64_t answered,
-                                     struct queue_call told) {
-    struct fake_queue_call *call = fake_queue_call_new(queues, told);
+static struct fake_queue_call *begin(struct fake_queue_store *queues, enum fake_queue_kind kind, uint64_t number,
+                                     uint64_t answered, struct queue_call told) {
+    struct fake_queue_call *call = fake_queue_call_new(queues, kind, told);
     assert_in_range(number, 1, queues->last_number + 1);
     assert_in_range(answered, 1, number);
     if (number > queues->last_number)
@@ -87,7 +88,7 @@ static void say(struct fake_queue_store *queues, struct fake_queue_call *call) {
 static void change(struct queue_store *front, const struct queue_change *changes, size_t count, uint64_t number,
                    uint64_t answered, struct queue_call told) {
     struct fake_queue_store *queues = of(front);
-    struct fake_queue_call *call = begin(queues, number, answered, told);
+    struct fake_queue_call *call = begin(queues, FAKE_CHANGE, number, answered, told);
     assert_in_range(count, 1, QUEUE_CHANGES_MAX);
     call->changes = calloc(count, sizeof *call->changes);
     assert_non_null(call->changes);
@@ -99,7 +100,7 @@ static void change(struct queue_store *front, const struct queue_change *changes
 static void take(struct queue_store *front, const struct queue_want *wants, size_t count, uint64_t number,
                  uint64_t answered, struct queue_call told) {
     struct fake_queue_store *queues = of(front);
-    struct fake_queue_call *call = begin(queues, number, answered, told);
+    struct fake_queue_call *call = begin(queues, FAKE_TAKE, number, answered, told);
     assert_in_range(count, 1, QUEUE_WANTS_MAX);
     call->wants = calloc(count, sizeof *call->wants);
     assert_non_null(call->wants);
@@ -109,6 +110,31 @@ static void take(struct queue_store *front, const struct queue_want *wants, size
             (struct fake_want){target_of(wants[n].queue, wants[n].policy), wants[n].messages};
     }
     say(queues, call);
+}
+
+static void recover(struct queue_store *front, struct queue_call told) {
+    say(of(front), fake_queue_call_new(of(front), FAKE_RECOVER, told));
+}
+
+static void say_binding(struct queue_store *front, enum fake_queue_kind kind, struct bytes queue, struct bytes topic,
+                        struct queue_call told) {
+    struct fake_queue_call *call = fake_queue_call_new(of(front), kind, told);
+    call->binding = (struct fake_bound){fake_copy(queue), fake_copy(topic)};
+    say(of(front), call);
+}
+
+static void bind_queue(struct queue_store *front, struct bytes queue, struct bytes topic, struct queue_call told) {
+    say_binding(front, FAKE_BIND, queue, topic, told);
+}
+
+static void unbind_queue(struct queue_store *front, struct bytes queue, struct queue_call told) {
+    say_binding(front, FAKE_UNBIND, queue, BYTES(""), told);
+}
+
+static void look(struct queue_store *front, uint64_t version, struct queue_call told) {
+    struct fake_queue_call *call = fake_queue_call_new(of(front), FAKE_LOOK, told);
+    call->acting = version;
+    say(of(front), call);
 }
 
 /* ---- what is told ---- */
@@ -129,19 +155,29 @@ static void read_taken(const struct fake_queue_store *queues, const struct fake_
 static void tell_done(struct fake_queue_store *queues, const struct fake_queue_call *call) {
     const struct fake_answer *from = &call->answer;
     struct queue_entry *entries = calloc(from->taken_count + 1, sizeof *entries);
-    assert_non_null(entries);
+    struct queue_binding *bindings = calloc(from->bound_count + 1, sizeof *bindings);
+    assert_true(entries && bindings);
+    for (size_t n = 0; n < from->bound_count; n++)
+        bindings[n] = (struct queue_binding){buffer_bytes(&from->bound[n].queue), buffer_bytes(&from->bound[n].topic)};
     for (size_t n = 0; n < from->taken_count; n++)
         read_taken(queues, &from->taken[n], &entries[n]);
     struct queue_answer answer = {.result = from->result,
                                   .changes = from->results,
                                   .change_count = from->result_count,
                                   .entries = entries,
-                                  .entry_count = from->taken_count};
+                                  .entry_count = from->taken_count,
+                                  .life = from->life,
+                                  .version = from->version,
+                                  .everywhere = from->everywhere,
+                                  .bindings = bindings,
+                                  .binding_count = from->bound_count,
+                                  .complete = from->complete};
     call->told.done(call->told.arg, &answer);
     for (size_t n = 0; n < from->taken_count; n++)
         if (entries[n].message)
             message_unref(entries[n].message);
     free(entries);
+    free(bindings);
 }
 
 static void tell_ready(const struct fake_queue_store *queues, const struct buffer *ready) {
@@ -186,7 +222,15 @@ static void end(struct queue_store *front) {
     of(front)->over = true;
 }
 
-static const struct queue_store_ops ops = {.change = change, .take = take, .turn = turn, .count = count, .free = end};
+static const struct queue_store_ops ops = {.change = change,
+                                           .take = take,
+                                           .recover = recover,
+                                           .bind = bind_queue,
+                                           .unbind = unbind_queue,
+                                           .bindings = look,
+                                           .turn = turn,
+                                           .count = count,
+                                           .free = end};
 
 struct fake_queue_store *fake_queue_store_new(struct store *store, const char *boot, unsigned owners,
                                               const struct queue_events *events, void *arg) {
@@ -205,4 +249,8 @@ void fake_queue_store_free(struct fake_queue_store *queues) {
 
 struct queue_store *fake_queue_store_front(struct fake_queue_store *queues) {
     return &queues->front;
+}
+
+uint64_t *fake_queue_store_carried_out(struct fake_queue_store *queues) {
+    return &queues->carried_out;
 }

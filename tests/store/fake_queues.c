@@ -1,6 +1,6 @@
 /*
- * The rules of queues, in lists that are searched from the front. A change is judged in thought first, then carried out
- * whole, as change.lua does it.
+ * The rules of queues, in lists that are searched from the front. The operations of a change are carried out one by one;
+ * should one of them fail, all queues are made again as they were.
  */
 #include "fake_queues.h"
 
@@ -87,12 +87,12 @@ static void remove_entry(struct fake_queue *queue, struct fake_entry *entry) {
     entry_free(entry);
 }
 
-/* The next that a consumer gets, or that makes way, after so many: what was returned, then what is new. NULL: no more. */
-static struct fake_entry *find_ready(struct fake_queue *queue, size_t after) {
+/* The next that a consumer gets, or that makes way: what was returned, then what is new. NULL: there is none. */
+static struct fake_entry *find_ready(struct fake_queue *queue) {
     for (int fresh = 0; fresh < 2; fresh++)
         LIST_FOR_EACH (at, &queue->entries) {
             struct fake_entry *entry = entry_at(at);
-            if ((fresh ? is_fresh(entry) : is_free(entry)) && after-- == 0)
+            if (fresh ? is_fresh(entry) : is_free(entry))
                 return entry;
         }
     return NULL;
@@ -126,7 +126,7 @@ static void waiting_free(struct fake_waiting *waiting) {
     free(waiting);
 }
 
-static void queue_free(struct fake_queue *queue) {
+void fake_queues_remove(struct fake_queue *queue) {
     LIST_FOR_EACH (at, &queue->entries)
         entry_free(entry_at(at));
     LIST_FOR_EACH (at, &queue->waiting)
@@ -198,15 +198,21 @@ static bool tell_node(struct work *work, struct bytes node, const struct fake_qu
     return heard;
 }
 
+/* False: it does not hear it. */
+static bool tell(struct work *work, struct bytes node, const struct fake_queue *queue) {
+    if (!bytes_equal(node, work->node))
+        return tell_node(work, node, queue);
+    if (!work->going)
+        tell_self(work, queue);
+    return !work->going;
+}
+
 /* A waiting node for each message, if there are as many. */
 static void wake(struct work *work, struct fake_queue *queue) {
-    while (queue->ready > 0 && !list_is_empty(&queue->waiting)) {
-        struct fake_waiting *waiting = CONTAINER_OF(queue->waiting.next, struct fake_waiting, in_queue);
-        bool self = fake_is(&waiting->node, work->node);
-        if (self && !work->going)
-            tell_self(work, queue);
-        if (self ? !work->going : tell_node(work, buffer_bytes(&waiting->node), queue))
-            queue->ready--;
+    struct list_node *node;
+    while (queue->ready > 0 && (node = list_take_first(&queue->waiting)) != NULL) {
+        struct fake_waiting *waiting = CONTAINER_OF(node, struct fake_waiting, in_queue);
+        queue->ready -= tell(work, buffer_bytes(&waiting->node), queue);
         waiting_free(waiting);
     }
     queue->ready = 0;
@@ -247,10 +253,28 @@ static bool is_over(const struct queue_policy *policy, uint64_t count, uint64_t 
            (policy->max_bytes > 0 && bytes > policy->max_bytes);
 }
 
+static bool is_full(const struct fake_queue *queue, const struct queue_policy *policy, uint64_t size) {
+    return is_over(policy, queue->count + 1, queue->bytes + size);
+}
+
+/* Where the oldest makes way, only what is ready counts. */
+static bool is_full_of_ready(struct fake_queue *queue, const struct queue_policy *policy, uint64_t size) {
+    uint64_t count = 1;
+    uint64_t bytes = size;
+    LIST_FOR_EACH (at, &queue->entries) {
+        const struct fake_entry *entry = entry_at(at);
+        if (!is_fresh(entry) && !is_free(entry))
+            continue;
+        count++;
+        bytes += entry->entry.size;
+    }
+    return is_over(policy, count, bytes);
+}
+
 /* A dead-letter queue has the limits of the queue that it is for, and loses its oldest. */
 static void make_place(struct work *work, struct fake_queue *dead, const struct queue_policy *policy, uint32_t size) {
     struct fake_entry *oldest;
-    while (is_over(policy, dead->count + 1, dead->bytes + size) && (oldest = find_ready(dead, 0)) != NULL) {
+    while (is_full(dead, policy, size) && (oldest = find_ready(dead)) != NULL) {
         work->answer->counts.dropped++;
         remove_entry(dead, oldest);
     }
@@ -271,7 +295,7 @@ static void move_to_dead_letters(struct work *work, struct fake_queue *queue, co
 }
 
 static bool is_worn_out(const struct fake_target *target, uint32_t deliveries) {
-    return target->policy.max_deliveries > 0 && deliveries >= target->policy.max_deliveries;
+    return target->dead.len > 0 && target->policy.max_deliveries > 0 && deliveries >= target->policy.max_deliveries;
 }
 
 static void give_back(struct work *work, struct fake_queue *queue, const struct fake_target *target,
@@ -298,123 +322,62 @@ static void drop(struct work *work, struct fake_queue *queue, const struct fake_
     }
 }
 
-/* ---- judging a change ---- */
+/* ---- what may have to be as it was ---- */
 
-static bool is_same_entry(const struct fake_operation *a, const struct fake_operation *b) {
-    return a->kind != OPERATION_PUT && b->kind != OPERATION_PUT && a->entry.ms == b->entry.ms &&
-           a->entry.n == b->entry.n && fake_is(&a->target.queue, buffer_bytes(&b->target.queue));
+/* A queue before a change. */
+struct saved {
+    struct list_node in_list;
+    struct fake_queue *queue;
+    struct fake_queue was; /* its entries are copies */
+};
+
+static struct fake_entry *copy_entry(const struct fake_entry *entry) {
+    struct fake_entry *copy = calloc(1, sizeof *copy);
+    assert_non_null(copy);
+    *copy = *entry;
+    copy->owner = fake_copy(buffer_bytes(&entry->owner));
+    copy->payload = fake_copy(buffer_bytes(&entry->payload));
+    copy->dead_from = fake_copy(buffer_bytes(&entry->dead_from));
+    list_init(&copy->in_queue);
+    return copy;
 }
 
-/* An operation before it has the same entry. */
-static bool is_second(const struct fake_change *change, size_t n) {
-    for (size_t before = 0; before < n; before++)
-        if (is_same_entry(&change->operations[before], &change->operations[n]))
-            return true;
-    return false;
+static void save(struct list_node *all, struct fake_queue *queue) {
+    struct saved *saved = calloc(1, sizeof *saved);
+    assert_non_null(saved);
+    saved->queue = queue;
+    saved->was = *queue;
+    list_init(&saved->was.entries);
+    LIST_FOR_EACH (at, &queue->entries)
+        list_append(&saved->was.entries, &copy_entry(entry_at(at))->in_queue);
+    list_init(&saved->in_list);
+    list_append(all, &saved->in_list);
 }
 
-static struct fake_entry *entry_of(struct work *work, const struct fake_operation *operation) {
-    return find_owned(queue_of(work, &operation->target), &operation->entry, work->boot);
+static void drop_entries(struct list_node *entries) {
+    LIST_FOR_EACH (at, entries)
+        entry_free(entry_at(at));
 }
 
-static bool is_lost(struct work *work, const struct fake_change *change) {
-    for (size_t n = 0; change->together && n < change->count; n++)
-        if (change->operations[n].kind != OPERATION_PUT &&
-            (!entry_of(work, &change->operations[n]) || is_second(change, n)))
-            return true;
-    return false;
+static void restore(struct saved *saved) {
+    struct fake_queue *queue = saved->queue;
+    struct list_node *node;
+    drop_entries(&queue->entries);
+    while ((node = list_take_first(&saved->was.entries)) != NULL)
+        list_append(&queue->entries, node);
+    queue->count = saved->was.count;
+    queue->bytes = saved->was.bytes;
+    queue->ready = saved->was.ready;
+    queue->looked = saved->was.looked;
 }
 
-/* The size of what makes way next in that queue for operation n; 0: nothing can. */
-static uint32_t next_victim(struct fake_queue *queue, const struct fake_change *change, size_t n) {
-    struct fake_entry *oldest = find_ready(queue, queue->room_victims);
-    if (oldest) {
-        queue->room_victims++;
-        return oldest->entry.size;
-    }
-    for (size_t before = 0; before < n; before++) {
-        struct fake_operation *own = &change->operations[before];
-        if (own->kind == OPERATION_PUT && !own->makes_way && fake_is(&own->target.queue, buffer_bytes(&queue->name))) {
-            own->makes_way = true;
-            return (uint32_t)own->payload.len + OVERHEAD;
-        }
-    }
-    return 0;
+static void saved_free(struct saved *saved) {
+    list_remove(&saved->in_list);
+    drop_entries(&saved->was.entries);
+    free(saved);
 }
 
-/* Of what has expired meanwhile, the queue is smaller in thought too. */
-static void look_for_expired(struct work *work, struct fake_queue *queue) {
-    uint64_t count = queue->count;
-    uint64_t bytes = queue->bytes;
-    drop_expired(work, queue);
-    queue->room_count -= count - queue->count;
-    queue->room_bytes -= bytes - queue->bytes;
-}
-
-static bool find_room_for_put(struct work *work, const struct fake_change *change, size_t n) {
-    struct fake_operation *operation = &change->operations[n];
-    struct fake_queue *queue = queue_of(work, &operation->target);
-    const struct queue_policy *policy = &operation->target.policy;
-    uint64_t size = operation->payload.len + OVERHEAD;
-    if (is_over(policy, queue->room_count + 1, queue->room_bytes + size))
-        look_for_expired(work, queue);
-    if (policy->max_bytes > 0 && size > policy->max_bytes)
-        return false;
-    while (is_over(policy, queue->room_count + 1, queue->room_bytes + size)) {
-        uint32_t victim = policy->when_full == WHEN_FULL_REFUSE ? 0 : next_victim(queue, change, n);
-        if (victim == 0)
-            return false;
-        queue->room_count--;
-        queue->room_bytes -= victim;
-    }
-    queue->room_count++;
-    queue->room_bytes += size;
-    return true;
-}
-
-static void make_room(struct work *work, const struct fake_change *change, size_t n) {
-    const struct fake_operation *operation = &change->operations[n];
-    const struct fake_entry *entry = entry_of(work, operation);
-    bool leaves = operation->kind == OPERATION_SETTLE || operation->kind == OPERATION_REJECT;
-    if (!entry || !leaves || is_second(change, n))
-        return;
-    struct fake_queue *queue = queue_of(work, &operation->target);
-    queue->room_count--;
-    queue->room_bytes -= entry->entry.size;
-}
-
-static void begin_rooms(struct work *work) {
-    LIST_FOR_EACH (at, &work->server->queues) {
-        struct fake_queue *queue = CONTAINER_OF(at, struct fake_queue, in_server);
-        queue->room_count = queue->count;
-        queue->room_bytes = queue->bytes;
-        queue->room_victims = 0;
-    }
-}
-
-static bool find_room(struct work *work, const struct fake_change *change) {
-    for (size_t n = 0; n < change->count; n++) {
-        if (change->operations[n].kind != OPERATION_PUT)
-            make_room(work, change, n);
-        else if (!find_room_for_put(work, change, n))
-            return false;
-    }
-    return true;
-}
-
-static enum change_result judge(struct work *work, const struct fake_change *change) {
-    for (size_t n = 0; n < change->count; n++) {
-        (void)queue_of(work, &change->operations[n].target);
-        if (work->server->full && change->operations[n].kind == OPERATION_PUT)
-            return CHANGE_FAILED;
-    }
-    if (is_lost(work, change))
-        return CHANGE_LOST;
-    begin_rooms(work);
-    return find_room(work, change) ? CHANGE_DONE : CHANGE_FULL;
-}
-
-/* ---- carrying it out ---- */
+/* ---- changes ---- */
 
 static uint64_t expiry_of(const struct work *work, const struct fake_operation *operation) {
     uint64_t lifetime_ms = operation->lifetime_ms;
@@ -426,30 +389,35 @@ static uint64_t expiry_of(const struct work *work, const struct fake_operation *
     return lifetime_ms < UINT64_MAX - work->server->now_ms ? work->server->now_ms + lifetime_ms : UINT64_MAX;
 }
 
-static void drop_victims(struct work *work, const struct fake_target *target) {
-    struct fake_queue *queue = queue_of(work, target);
-    for (; queue->room_victims > 0; queue->room_victims--)
-        drop(work, queue, target, find_ready(queue, 0));
+static bool make_room(struct work *work, struct fake_queue *queue, const struct fake_target *target, uint64_t size) {
+    const struct queue_policy *policy = &target->policy;
+    if (policy->max_bytes > 0 && size > policy->max_bytes)
+        return false;
+    if (is_full(queue, policy, size))
+        drop_expired(work, queue);
+    if (policy->when_full == WHEN_FULL_REFUSE)
+        return !is_full(queue, policy, size);
+    while (is_full_of_ready(queue, policy, size))
+        drop(work, queue, target, find_ready(queue));
+    return true;
 }
 
-static void put_all(struct work *work, const struct fake_change *change) {
-    for (size_t n = 0; n < change->count; n++) {
-        struct fake_operation *operation = &change->operations[n];
-        if (operation->kind != OPERATION_PUT)
-            continue;
-        struct fake_entry *entry = put(work, queue_of(work, &operation->target), buffer_bytes(&operation->payload));
-        entry->expires_ms = expiry_of(work, operation);
-        operation->entry = entry->entry;
-    }
+/* What is for a durable subscription that has ended goes nowhere. */
+static bool is_unbound(const struct work *work, const struct fake_target *target) {
+    struct bytes queue = buffer_bytes(&target->queue);
+    return bytes_start_with(queue, BYTES("d:")) && !fake_bindings_have(work->server, queue);
 }
 
-static void drop_own(struct work *work, const struct fake_change *change) {
-    for (size_t n = 0; n < change->count; n++) {
-        const struct fake_operation *operation = &change->operations[n];
-        struct fake_queue *queue = queue_of(work, &operation->target);
-        if (operation->makes_way)
-            drop(work, queue, &operation->target, find_entry(queue, &operation->entry));
-    }
+static enum change_result carry_out_put(struct work *work, const struct fake_operation *operation) {
+    struct fake_queue *queue = queue_of(work, &operation->target);
+    if (work->server->full)
+        return CHANGE_FAILED;
+    if (is_unbound(work, &operation->target))
+        return CHANGE_DONE;
+    if (!make_room(work, queue, &operation->target, operation->payload.len + OVERHEAD))
+        return CHANGE_FULL;
+    put(work, queue, buffer_bytes(&operation->payload))->expires_ms = expiry_of(work, operation);
+    return CHANGE_DONE;
 }
 
 static void take_away(struct work *work, const struct fake_operation *operation, struct fake_entry *entry) {
@@ -469,21 +437,38 @@ static void take_away(struct work *work, const struct fake_operation *operation,
     }
 }
 
-static enum change_result make(struct work *work, const struct fake_change *change) {
-    enum change_result result = judge(work, change);
-    if (result != CHANGE_DONE)
-        return result;
-    for (size_t n = 0; n < change->count; n++)
-        drop_victims(work, &change->operations[n].target);
-    put_all(work, change);
-    drop_own(work, change);
-    for (size_t n = 0; n < change->count; n++) {
-        const struct fake_operation *operation = &change->operations[n];
-        struct fake_entry *entry = operation->kind == OPERATION_PUT ? NULL : entry_of(work, operation);
-        if (entry)
-            take_away(work, operation, entry);
-    }
+static enum change_result carry_out_one(struct work *work, const struct fake_operation *operation, bool together) {
+    if (operation->kind == OPERATION_PUT)
+        return carry_out_put(work, operation);
+    struct fake_entry *entry = find_owned(queue_of(work, &operation->target), &operation->entry, work->boot);
+    if (!entry)
+        return together ? CHANGE_LOST : CHANGE_DONE;
+    take_away(work, operation, entry);
     return CHANGE_DONE;
+}
+
+static enum change_result make(struct work *work, const struct fake_change *change) {
+    enum change_result result = CHANGE_DONE;
+    struct queue_counts counts = work->answer->counts;
+    struct list_node saved;
+    list_init(&saved);
+    for (size_t n = 0; n < change->count; n++) {
+        (void)queue_of(work, &change->operations[n].target);
+        (void)dead_letters_of(work, &change->operations[n].target);
+    }
+    if (change->count > 1)
+        LIST_FOR_EACH (at, &work->server->queues)
+            save(&saved, CONTAINER_OF(at, struct fake_queue, in_server));
+    for (size_t n = 0; n < change->count && result == CHANGE_DONE; n++)
+        result = carry_out_one(work, &change->operations[n], change->together);
+    if (result != CHANGE_DONE && change->count > 1)
+        work->answer->counts = counts;
+    LIST_FOR_EACH (at, &saved) {
+        if (result != CHANGE_DONE)
+            restore(CONTAINER_OF(at, struct saved, in_list));
+        saved_free(CONTAINER_OF(at, struct saved, in_list));
+    }
+    return result;
 }
 
 static void carry_out_changes(struct work *work, const struct fake_queue_call *call) {
@@ -521,7 +506,7 @@ static void take_from(struct work *work, const struct fake_want *want, size_t nu
     struct fake_entry *entry = NULL;
     uint64_t bytes = 0;
     uint32_t count = 0;
-    while (count < want->messages && bytes < QUEUE_TAKE_BYTES && (entry = find_ready(queue, 0)) != NULL) {
+    while (count < want->messages && bytes < QUEUE_TAKE_BYTES && (entry = find_ready(queue)) != NULL) {
         if (has_expired(work, entry)) {
             drop_expired_entry(work, queue, entry);
         } else if (is_free(entry) && is_worn_out(&want->target, entry->deliveries)) {
@@ -553,6 +538,11 @@ static void answer_free(struct fake_answer *answer) {
         buffer_free(&answer->taken[n].payload);
         buffer_free(&answer->taken[n].dead_from);
     }
+    for (size_t n = 0; n < answer->bound_count; n++) {
+        buffer_free(&answer->bound[n].queue);
+        buffer_free(&answer->bound[n].topic);
+    }
+    free(answer->bound);
     free(answer->taken);
     free(answer->results);
     buffer_free(&answer->ready);
@@ -583,8 +573,11 @@ struct fake_calls *fake_queues_find_calls(struct fake_server *server, struct byt
     return NULL;
 }
 
-static struct fake_calls *add_calls(struct fake_server *server, struct bytes boot) {
-    struct fake_calls *calls = calloc(1, sizeof *calls);
+struct fake_calls *fake_queues_need_calls(struct fake_server *server, struct bytes boot) {
+    struct fake_calls *calls = fake_queues_find_calls(server, boot);
+    if (calls)
+        return calls;
+    calls = calloc(1, sizeof *calls);
     assert_non_null(calls);
     calls->boot = fake_copy(boot);
     list_init(&calls->kept);
@@ -650,40 +643,7 @@ static void answer_again(struct work *work, const struct fake_queue_call *call, 
     }
 }
 
-/* ---- calls ---- */
-
-static void carry_out(struct work *work, struct fake_calls *calls, const struct fake_queue_call *call) {
-    const struct kept *kept = find_kept(calls, call->number);
-    if (call->number < calls->floor) {
-        work->answer->late = true;
-        return;
-    }
-    if (kept) {
-        answer_again(work, call, &kept->answer);
-        return;
-    }
-    raise_floor(calls, call->answered);
-    if (call->change_count > 0)
-        carry_out_changes(work, call);
-    else
-        carry_out_takes(work, call);
-    keep(calls, call->number, work->answer);
-}
-
-void fake_queues_execute(struct fake_queue_call *call, struct fake_server *server, struct bytes node,
-                         struct bytes boot) {
-    struct work work = {.server = server, .node = node, .boot = boot, .by = boot, .answer = &call->answer};
-    const struct fake_node *entry = fake_find_node(server, node);
-    answer_free(&call->answer);
-    if (!entry || !fake_is(&entry->boot, boot) || entry->fenced) {
-        call->answer.result = QUEUE_GONE;
-        return;
-    }
-    struct fake_calls *calls = fake_queues_find_calls(server, boot);
-    carry_out(&work, calls ? calls : add_calls(server, boot), call);
-}
-
-/* ---- burials, time ---- */
+/* ---- what a boot has goes back ---- */
 
 /* Returns how many. They have been delivered, so their counts stay. */
 static size_t give_back_some(struct work *work, struct fake_queue *queue, size_t most) {
@@ -708,14 +668,17 @@ static bool has_any(struct fake_server *server, struct bytes boot) {
     return false;
 }
 
+static size_t give_back_piece(struct work *work, size_t most) {
+    size_t count = 0;
+    LIST_FOR_EACH (at, &work->server->queues)
+        count += give_back_some(work, CONTAINER_OF(at, struct fake_queue, in_server), most - count);
+    return count;
+}
+
 bool fake_queues_bury(struct fake_server *server, const struct fake_node *dead, size_t most, struct bytes by) {
     struct bytes boot = buffer_bytes(&dead->boot);
     struct work work = {.server = server, .node = buffer_bytes(&dead->node), .boot = boot, .by = by, .going = true};
-    LIST_FOR_EACH (at, &server->queues) {
-        size_t count = give_back_some(&work, CONTAINER_OF(at, struct fake_queue, in_server), most);
-        server->given_back += count;
-        most -= count;
-    }
+    server->given_back += give_back_piece(&work, most);
     if (has_any(server, boot))
         return false;
     struct fake_calls *calls = fake_queues_find_calls(server, boot);
@@ -724,19 +687,72 @@ bool fake_queues_bury(struct fake_server *server, const struct fake_node *dead, 
     return true;
 }
 
+static void recover(struct work *work) {
+    work->server->given_back += give_back_piece(work, work->server->piece);
+    work->answer->result = has_any(work->server, work->boot) ? QUEUE_MORE : QUEUE_OK;
+}
+
+/* ---- calls ---- */
+
+static void note_carried_out(struct work *work, const struct fake_queue_call *call) {
+    if (!call->told.done)
+        work->server->late_calls += call->number <= fake_server_carried_out(work->server, work->boot);
+    else if (call->number > *fake_queue_store_carried_out(call->store))
+        *fake_queue_store_carried_out(call->store) = call->number;
+}
+
+/* Of those that have numbers. */
+static void carry_out_once(struct work *work, const struct fake_queue_call *call) {
+    struct fake_calls *calls = fake_queues_need_calls(work->server, work->boot);
+    const struct kept *kept = find_kept(calls, call->number);
+    if (call->number < calls->floor) {
+        work->answer->late = true;
+        return;
+    }
+    if (kept) {
+        answer_again(work, call, &kept->answer);
+        return;
+    }
+    note_carried_out(work, call);
+    raise_floor(calls, call->answered);
+    if (call->kind == FAKE_CHANGE)
+        carry_out_changes(work, call);
+    else
+        carry_out_takes(work, call);
+    keep(calls, call->number, work->answer);
+}
+
+void fake_queues_execute(struct fake_queue_call *call, struct fake_server *server, struct bytes node,
+                         struct bytes boot) {
+    struct work work = {.server = server, .node = node, .boot = boot, .by = boot, .answer = &call->answer};
+    const struct fake_node *entry = fake_find_node(server, node);
+    answer_free(&call->answer);
+    if (!entry || !fake_is(&entry->boot, boot) || entry->fenced)
+        call->answer.result = QUEUE_GONE;
+    else if (call->kind == FAKE_CHANGE || call->kind == FAKE_TAKE)
+        carry_out_once(&work, call);
+    else if (call->kind == FAKE_RECOVER)
+        recover(&work);
+    else
+        fake_bindings_execute(call, server, boot);
+}
+
+/* ---- time ---- */
+
 void fake_queues_advance(struct fake_server *server) {
     LIST_FOR_EACH (at, &server->queues) {
         struct fake_queue *queue = CONTAINER_OF(at, struct fake_queue, in_server);
         if (queue->goes_ms > 0 && queue->goes_ms <= server->now_ms)
-            queue_free(queue);
+            fake_queues_remove(queue);
     }
 }
 
 void fake_queues_empty(struct fake_server *server) {
     LIST_FOR_EACH (at, &server->queues)
-        queue_free(CONTAINER_OF(at, struct fake_queue, in_server));
+        fake_queues_remove(CONTAINER_OF(at, struct fake_queue, in_server));
     LIST_FOR_EACH (at, &server->calls)
         calls_free(CONTAINER_OF(at, struct fake_calls, in_server));
+    fake_bindings_empty(server);
 }
 
 /* ---- calls on their way ---- */
@@ -754,9 +770,11 @@ static void change_free_all(struct fake_change *change) {
     free(change->operations);
 }
 
-struct fake_queue_call *fake_queue_call_new(struct fake_queue_store *store, struct queue_call told) {
+struct fake_queue_call *fake_queue_call_new(struct fake_queue_store *store, enum fake_queue_kind kind,
+                                            struct queue_call told) {
     struct fake_queue_call *call = calloc(1, sizeof *call);
     assert_non_null(call);
+    call->kind = kind;
     call->store = store;
     call->told = told;
     return call;
@@ -769,6 +787,8 @@ void fake_queue_call_free(struct fake_queue_call *call) {
         target_free(&call->wants[n].target);
     free(call->changes);
     free(call->wants);
+    buffer_free(&call->binding.queue);
+    buffer_free(&call->binding.topic);
     answer_free(&call->answer);
     free(call);
 }

@@ -38,10 +38,6 @@ struct fake_queue {
     bool used;
     bool looked; /* for what has expired */
     size_t ready;
-    /* Of the change that is judged, in thought: */
-    uint64_t room_count;
-    uint64_t room_bytes;
-    size_t room_victims; /* so many of the oldest that are ready make way */
 };
 
 struct fake_waiting {
@@ -56,6 +52,14 @@ struct fake_calls {
     uint64_t floor; /* below it calls are void */
     struct list_node kept;
     size_t count;
+    uint64_t acting; /* the version of the bindings by which the boot acts */
+};
+
+struct fake_binding {
+    struct list_node in_server;
+    struct buffer queue;
+    struct buffer topic; /* empty: it is bound no more */
+    uint64_t version;    /* of its last change */
 };
 
 /* ---- calls on their way ---- */
@@ -71,7 +75,6 @@ struct fake_operation {
     struct fake_target target;
     enum operation_kind kind;
     bool counted;
-    bool makes_way; /* for what the same change puts later */
     uint64_t lifetime_ms;
     struct buffer payload;
     struct entry entry;
@@ -86,6 +89,12 @@ struct fake_change {
 struct fake_want {
     struct fake_target target;
     uint32_t messages;
+};
+
+/* A binding, on its way. */
+struct fake_bound {
+    struct buffer queue;
+    struct buffer topic;
 };
 
 struct fake_taken {
@@ -106,12 +115,21 @@ struct fake_answer {
     struct fake_taken *taken;
     struct buffer ready; /* queues for which this node itself had waited, each with a NUL behind it */
     struct queue_counts counts;
+    uint64_t life;
+    uint64_t version;
+    uint64_t everywhere;
+    size_t bound_count;
+    struct fake_bound *bound;
+    bool complete;
 };
+
+enum fake_queue_kind { FAKE_CHANGE, FAKE_TAKE, FAKE_RECOVER, FAKE_BIND, FAKE_UNBIND, FAKE_LOOK };
 
 struct fake_queue_store;
 
 /* Arguments, copied, and the answer. */
 struct fake_queue_call {
+    enum fake_queue_kind kind;
     struct fake_queue_store *store; /* who is told */
     struct queue_call told;         /* done is NULL: nobody waits */
     uint64_t number;
@@ -120,17 +138,24 @@ struct fake_queue_call {
     struct fake_change *changes;
     size_t want_count;
     struct fake_want *wants;
+    struct fake_bound binding; /* FAKE_BIND, FAKE_UNBIND */
+    uint64_t acting;           /* FAKE_LOOK */
     struct fake_answer answer;
 };
 
 /* No arguments, no answer. */
-struct fake_queue_call *fake_queue_call_new(struct fake_queue_store *store, struct queue_call told);
+struct fake_queue_call *fake_queue_call_new(struct fake_queue_store *store, enum fake_queue_kind kind,
+                                            struct queue_call told);
 void fake_queue_call_free(struct fake_queue_call *call);
 
 /* ---- the server's part ---- */
 
 struct fake_queue *fake_queues_find(struct fake_server *server, struct bytes name);
 struct fake_calls *fake_queues_find_calls(struct fake_server *server, struct bytes boot);
+/* The same; there is one then. */
+struct fake_calls *fake_queues_need_calls(struct fake_server *server, struct bytes boot);
+/* With what it holds. */
+void fake_queues_remove(struct fake_queue *queue);
 
 void fake_queues_execute(struct fake_queue_call *call, struct fake_server *server, struct bytes node,
                          struct bytes boot);
@@ -140,6 +165,11 @@ void fake_queues_execute(struct fake_queue_call *call, struct fake_server *serve
  * its kept answers go.
  */
 bool fake_queues_bury(struct fake_server *server, const struct fake_node *dead, size_t most, struct bytes by);
+
+/* Calls about bindings (fake_bindings.c). */
+void fake_bindings_execute(struct fake_queue_call *call, struct fake_server *server, struct bytes boot);
+bool fake_bindings_have(struct fake_server *server, struct bytes queue);
+void fake_bindings_empty(struct fake_server *server);
 
 /* Empty queues go in time. */
 void fake_queues_advance(struct fake_server *server);
@@ -152,6 +182,8 @@ struct fake_queue_store *fake_queue_store_new(struct store *store, const char *b
 /* NULL is allowed. */
 void fake_queue_store_free(struct fake_queue_store *queues);
 struct queue_store *fake_queue_store_front(struct fake_queue_store *queues);
+/* The highest number that was carried out for somebody who waited; the server's to keep. */
+uint64_t *fake_queue_store_carried_out(struct fake_queue_store *queues);
 
 /* Tells whoever waits; `away`: that the link broke. */
 void fake_queue_store_tell(struct fake_queue_call *call, bool away);

@@ -18,6 +18,9 @@
 /* One in so many things that an orphan could still bring is the end of it. */
 #define ORPHAN_ENDS 8
 
+/* Orphans come late: they are looked at in one of so many steps, or when nothing else can move. */
+#define ORPHAN_LATE 8
+
 /* Commands in their order, and what comes back in its. */
 struct connection {
     struct list_node commands;
@@ -197,6 +200,13 @@ bool fake_server_has_boot(const struct fake_server *server, struct bytes boot) {
         if (bytes_equal(bytes_of(store_at(at)->boot), boot))
             return true;
     return false;
+}
+
+uint64_t fake_server_carried_out(const struct fake_server *server, struct bytes boot) {
+    LIST_FOR_EACH (at, &server->stores)
+        if (bytes_equal(bytes_of(store_at(at)->boot), boot) && store_at(at)->queues)
+            return *fake_queue_store_carried_out(store_at(at)->queues);
+    return 0;
 }
 
 static void execute(struct fake_server *server, struct fake_command *command, const char *node, const char *boot) {
@@ -422,7 +432,8 @@ bool fake_server_step(struct fake_server *server, uint64_t *random) {
     choice.random = random;
     LIST_FOR_EACH (at, &server->stores)
         consider_store(&choice, store_at(at));
-    if (!server->frozen)
+    bool looks = random_below(random, ORPHAN_LATE) == 0 || choice.candidates == 0;
+    if (!server->frozen && looks)
         LIST_FOR_EACH (at, &server->orphans)
             if (draws(&choice, EXECUTE_ORPHAN))
                 choice.orphan = CONTAINER_OF(at, struct orphan, in_server);
@@ -596,16 +607,15 @@ struct queue_store *fake_store_queues(struct store *store, unsigned owners, cons
 
 /* ---- faults ---- */
 
-void fake_store_break(struct store *front, bool done) {
-    struct fake_store *store = of(front);
-    struct connection *connection = &store->speaker;
-    while (!list_is_empty(&connection->commands)) {
+void fake_store_break(struct store *store, bool done) {
+    struct connection *speaker = &of(store)->speaker;
+    while (!list_is_empty(&speaker->commands)) {
         if (done)
-            execute_next(store, connection);
+            execute_next(of(store), speaker);
         else
-            put(&connection->answers, first_of(&connection->commands));
+            put(&speaker->answers, first_of(&speaker->commands));
     }
-    begin_to_break(store);
+    begin_to_break(of(store));
 }
 
 void fake_store_cut(struct store *store, bool cut) {
@@ -692,6 +702,7 @@ void fake_server_init(struct fake_server *server) {
     list_init(&server->sessions);
     list_init(&server->queues);
     list_init(&server->calls);
+    list_init(&server->bindings);
     list_init(&server->stores);
     list_init(&server->orphans);
     fake_server_start(server, true);

@@ -49,11 +49,21 @@ struct fake_server {
     uint64_t late_signs;   /* signs of life that came from a connection whose other end was gone */
     uint64_t buried_alive; /* boots that were declared dead while their store was attached */
     uint64_t given_back;   /* messages that boots had when they were buried, or left */
+    /*
+     * Calls of queues that a broken link had left behind, and that were done once more: nothing was kept any more, since
+     * the boot had been buried or the data lost.
+     */
+    uint64_t late_calls;
+    uint64_t left_behind; /* of these, when they left */
     uint64_t last_number;
     struct list_node nodes;
     struct list_node sessions;
-    struct list_node queues; /* struct fake_queue */
-    struct list_node calls;  /* struct fake_calls */
+    struct list_node queues;   /* struct fake_queue */
+    struct list_node calls;    /* struct fake_calls */
+    struct list_node bindings; /* struct fake_binding */
+    uint64_t bindings_life;    /* 0: there was none yet */
+    uint64_t bindings_version;
+    uint64_t lives; /* of bindings, so far */
     struct list_node stores;
     struct list_node orphans; /* connections whose other end is gone */
 };
@@ -115,6 +125,8 @@ size_t fake_server_publish(struct fake_server *server, struct bytes channel, str
 
 /* A store of that boot is attached. */
 bool fake_server_has_boot(const struct fake_server *server, struct bytes boot);
+/* The highest number of that store's calls of queues that was carried out and answered; 0: there is none. */
+uint64_t fake_server_carried_out(const struct fake_server *server, struct bytes boot);
 
 /* As Redis' PSUBSCRIBE matches. */
 bool fake_glob_matches(struct bytes glob, struct bytes text);

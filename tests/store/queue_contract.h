@@ -33,6 +33,8 @@ struct queue_contract {
     void (*bury)(void *arg, const char *node, const char *boot);
     /* The boot of that store is among the nodes again. */
     void (*renew)(void *arg, struct queue_store *store);
+    /* The store has recover(); only where there are several. */
+    bool recovers;
 
     /*
      * The store's link breaks: what was called and not answered is answered QUEUE_AWAY. `carried_out`: the server has done

@@ -43,6 +43,7 @@ void suite_bind(struct queue_peer *peer, const char *queue, const char *topic);
 int queue_suite_run_changes(const char *name, const struct queue_contract *contract);
 int queue_suite_run_again(const char *name, const struct queue_contract *contract);
 int queue_suite_run_several(const char *name, const struct queue_contract *contract);
+int queue_suite_run_recovery(const char *name, const struct queue_contract *contract);
 int queue_suite_run_bindings(const char *name, const struct queue_contract *contract);
 
 #endif

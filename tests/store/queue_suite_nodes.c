@@ -170,7 +170,8 @@ static void test_what_one_boot_puts_or_returns_another_is_told_of(void **state) 
     assert_string_equal(queue_peer_take(&both->b, "q:x", 1), "");
     queue_peer_put_many(&both->a, "q:x", 2);
     queue_peer_expect_ready(&both->b, "q:x\n");
-    assert_string_equal(queue_peer_take(&both->a, "q:x", 2), "1 2");
+    assert_string_equal(queue_peer_take(&both->a, "q:x", 1), "1");
+    assert_string_equal(queue_peer_take(&both->a, "q:x", 1), "2");
     assert_string_equal(queue_peer_take(&both->b, "q:x", 1), "");
     assert_done(queue_peer_return(&both->a, "q:x", "1", false));
     queue_peer_expect_ready(&both->b, "q:x\n");
@@ -268,6 +269,84 @@ static void test_a_buried_boot_does_nothing_until_it_renews(void **state) {
     assert_done(draft_make(&draft));
 }
 
+/* ---- what a boot owns is given back ---- */
+
+struct recovery {
+    bool done;
+    enum queue_result result;
+};
+
+static void on_recovered(void *arg, struct queue_answer *answer) {
+    *(struct recovery *)arg = (struct recovery){true, answer->result};
+}
+
+static bool is_recovered(void *arg) {
+    return ((const struct recovery *)arg)->done;
+}
+
+static enum queue_result recover_piece(struct queue_peer *peer) {
+    struct recovery recovery = {0};
+    peer->store->ops->recover(peer->store, (struct queue_call){on_recovered, &recovery});
+    assert_false(recovery.done);
+    assert_true(peer->contract->pump_until(peer->contract->arg, is_recovered, &recovery));
+    return recovery.result;
+}
+
+static void recover(struct queue_peer *peer) {
+    enum queue_result result = QUEUE_MORE;
+    for (unsigned n = 0; result == QUEUE_MORE; n++) {
+        result = recover_piece(peer);
+        assert_in_range(n, 0, 1000);
+    }
+    assert_int_equal(result, QUEUE_OK);
+}
+
+static void test_a_recovery_gives_back_all_that_the_boot_has(void **state) {
+    struct pair *both = *state;
+    queue_peer_put_many(&both->a, "q:x", 5);
+    assert_done(queue_peer_put(&both->a, "q:y", "6"));
+    assert_string_equal(queue_peer_take(&both->a, "q:x", 3), "1 2 3");
+    assert_string_equal(queue_peer_take(&both->a, "q:y", 1), "6");
+    assert_string_equal(queue_peer_take(&both->b, "q:x", 1), "4");
+    assert_string_equal(queue_peer_take(&both->b, "q:y", 1), "");
+    assert_done(queue_peer_settle(&both->a, "q:x", "2"));
+    recover(&both->a);
+    queue_peer_expect_ready(&both->b, "q:y\n");
+    assert_string_equal(queue_peer_take(&both->b, "q:y", 9), "6*2");
+    assert_string_equal(queue_peer_take(&both->a, "q:x", 1), "1*2");
+    assert_string_equal(queue_peer_take(&both->b, "q:x", 9), "3*2 5");
+    recover(&both->a);
+    recover(&both->a);
+    assert_string_equal(queue_peer_take(&both->b, "q:x", 9), "1*3");
+}
+
+static void take_all(struct queue_peer *peer, const char *queue, size_t count) {
+    for (size_t end = peer->taken_count + count; peer->taken_count < end;)
+        assert_string_not_equal(queue_peer_take(peer, queue, 1000), "");
+}
+
+static void test_a_recovery_of_many_messages_gives_back_all_of_them(void **state) {
+    struct pair *both = *state;
+    static const char *const queues[] = {"q:x", "q:y"};
+    for (unsigned n = 0; n < 2; n++) {
+        queue_peer_put_many(&both->a, queues[n], 3000);
+        take_all(&both->a, queues[n], 3000);
+    }
+    recover(&both->a);
+    for (unsigned n = 0; n < 2; n++) {
+        take_all(&both->b, queues[n], 3000);
+        assert_string_equal(queue_peer_take(&both->b, queues[n], 1), "");
+    }
+}
+
+static void test_a_boot_that_is_not_among_the_nodes_recovers_nothing(void **state) {
+    struct pair *both = *state;
+    both->contract->bury(both->contract->arg, "a", BOOT_A);
+    assert_int_equal(recover_piece(&both->a), QUEUE_GONE);
+    both->contract->renew(both->contract->arg, both->a.store);
+    assert_int_equal(recover_piece(&both->a), QUEUE_OK);
+}
+
 /* ---- the parts ---- */
 
 int queue_suite_run_again(const char *name, const struct queue_contract *contract) {
@@ -293,4 +372,13 @@ int queue_suite_run_several(const char *name, const struct queue_contract *contr
         SUITE_TEST(test_a_buried_boot_does_nothing_until_it_renews),
     };
     return suite_run(name, ", several boots", contract, tests, sizeof tests / sizeof *tests);
+}
+
+int queue_suite_run_recovery(const char *name, const struct queue_contract *contract) {
+    struct CMUnitTest tests[] = {
+        SUITE_TEST(test_a_recovery_gives_back_all_that_the_boot_has),
+        SUITE_TEST(test_a_recovery_of_many_messages_gives_back_all_of_them),
+        SUITE_TEST(test_a_boot_that_is_not_among_the_nodes_recovers_nothing),
+    };
+    return suite_run(name, ", recovery", contract, tests, sizeof tests / sizeof *tests);
 }

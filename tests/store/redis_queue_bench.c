@@ -184,6 +184,7 @@ void queue_bench_init(struct queue_contract *contract, struct bench *bench) {
                                         .bindings = true,
                                         .several = true,
                                         .bury = bury,
+                                        .recovers = true,
                                         .renew = renew,
                                         .break_link = break_link,
                                         .arg = bench};

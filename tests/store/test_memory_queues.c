@@ -147,6 +147,59 @@ static void test_small_messages_and_queues_count_with_what_they_take_for_themsel
         assert_in_range(heap() - before, SMALL_MEMORY / 2, SMALL_MEMORY + SMALL_MEMORY / 4);
 }
 
+struct told {
+    bool done;
+    enum queue_result result;
+};
+
+static void on_told(void *arg, struct queue_answer *answer) {
+    *(struct told *)arg = (struct told){true, answer->result};
+}
+
+static enum queue_result bind_number(unsigned n) {
+    struct told told = {0};
+    char name[32];
+    snprintf(name, sizeof name, "d:ann/%u", n);
+    peer.store->ops->bind(peer.store, bytes_of(name), BYTES("/topic/a"), (struct queue_call){on_told, &told});
+    turn();
+    assert_true(told.done);
+    return told.result;
+}
+
+static void unbind_number(unsigned n) {
+    struct told told = {0};
+    char name[32];
+    snprintf(name, sizeof name, "d:ann/%u", n);
+    peer.store->ops->unbind(peer.store, bytes_of(name), (struct queue_call){on_told, &told});
+    turn();
+    assert_int_equal(told.result, QUEUE_OK);
+}
+
+static unsigned bind_until_full(void) {
+    unsigned count = 0;
+    while (bind_number(count) == QUEUE_OK)
+        assert_true(++count < SMALL_MEMORY);
+    return count;
+}
+
+static void test_bindings_count_too_and_leave_what_they_and_their_queues_took(void **state) {
+    (void)state;
+    unsigned bindings = bind_until_full();
+    assert_in_range(bindings, SMALL_MEMORY / 200, SMALL_MEMORY / 50);
+    for (unsigned n = 0; n < bindings; n++)
+        unbind_number(n);
+    unsigned messages = 0;
+    for (unsigned n = 0; n < 3; n++) {
+        assert_int_equal(bind_number(7), QUEUE_OK);
+        unsigned count = put_until_full("d:ann/7", 10000);
+        assert_true(n == 0 || count == messages);
+        messages = count;
+        assert_string_not_equal(queue_peer_take(&peer, "d:ann/7", 5), ""); /* those that are owned, too */
+        unbind_number(7);
+    }
+    assert_int_equal(bind_until_full(), bindings);
+}
+
 static void test_beyond_the_memory_no_queue_drops_its_oldest(void **state) {
     static const struct queue_policy drop = {.max_messages = 1000, .when_full = WHEN_FULL_DROP};
     struct queue_counts counts;
@@ -211,6 +264,45 @@ static void test_empty_queues_make_room_in_memory(void **state) {
         peer.taken_count = 0;
         peer.ready[0] = '\0';
     }
+}
+
+/* Else whoever waits would get nothing before the next sweep. */
+static void test_an_empty_queue_that_is_waited_for_stays_where_memory_is_short(void **state) {
+    char name[32];
+    (void)state;
+    while (queue_peer_put_sized(&peer, "q:x", "x", 1000) == CHANGE_DONE)
+        continue;
+    assert_string_equal(queue_peer_take(&peer, "q:x", 50), "x x x x x x x x x x x x x x x x x x x x x x x x x "
+                                                           "x x x x x x x x x x x x x x x x x x x x x x x x x");
+    while (peer.taken_count > 0) {
+        assert_int_equal(queue_peer_settle(&peer, "q:x", "x"), CHANGE_DONE);
+        peer.taken_count--;
+    }
+    for (unsigned n = 0; n < 40; n++) {
+        snprintf(name, sizeof name, "q:%u", n);
+        assert_string_equal(queue_peer_take(&peer, name, 1), "");
+    }
+    now_ms += 1000;
+    for (unsigned n = 0; n < 40; n++) {
+        snprintf(name, sizeof name, "q:%u", n);
+        assert_int_equal(queue_peer_put(&peer, name, "x"), CHANGE_DONE);
+        snprintf(name, sizeof name, "q:%u\n", n);
+        queue_peer_expect_ready(&peer, name);
+    }
+}
+
+static void test_but_not_when_it_was_not_used_for_a_while(void **state) {
+    (void)state;
+    assert_string_equal(queue_peer_take(&peer, "q:y", 1), "");
+    (void)put_until_full("q:x", 1000);
+    now_ms += 10000;
+    for (unsigned n = 0; n < 20; n++)
+        assert_int_equal(queue_peer_put_sized(&peer, "q:x", "x", 1000), CHANGE_FULL);
+    assert_string_equal(queue_peer_take(&peer, "q:x", 1), "x");
+    assert_int_equal(queue_peer_settle(&peer, "q:x", "x"), CHANGE_DONE);
+    assert_int_equal(queue_peer_put(&peer, "q:y", "y"), CHANGE_DONE);
+    turn();
+    assert_string_equal(peer.ready, "");
 }
 
 /* So many that those that a call gives back would not make up for them. */
@@ -453,10 +545,13 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         SMALL_TEST(test_all_queues_together_hold_no_more_than_their_memory),
         SMALL_TEST(test_small_messages_and_queues_count_with_what_they_take_for_themselves),
+        SMALL_TEST(test_bindings_count_too_and_leave_what_they_and_their_queues_took),
         SMALL_TEST(test_beyond_the_memory_no_queue_drops_its_oldest),
         SMALL_TEST(test_what_has_expired_in_any_queue_makes_room_in_memory),
         SMALL_TEST(test_what_has_expired_in_the_queue_itself_makes_room_in_memory),
         SMALL_TEST(test_empty_queues_make_room_in_memory),
+        SMALL_TEST(test_an_empty_queue_that_is_waited_for_stays_where_memory_is_short),
+        SMALL_TEST(test_but_not_when_it_was_not_used_for_a_while),
         SMALL_TEST(test_queues_that_are_only_named_do_not_exceed_the_memory),
         OWN_TEST(test_messages_are_kept_by_reference),
         OWN_TEST(test_all_is_given_back_with_the_store),

@@ -93,10 +93,11 @@ static struct kept *oldest_of(unsigned queue) {
     return oldest;
 }
 
-static bool has_room(unsigned queue, bool owned_only, const struct queue_policy *policy, uint32_t size) {
+/* Beside what is ready, or owned, or both. */
+static bool has_room(unsigned queue, bool ready, bool owned, const struct queue_policy *policy, uint32_t size) {
     uint64_t count = 0, bytes = 0;
     for (unsigned n = 0; n < model.count; n++)
-        if (model.kept[n].queue == queue && (model.kept[n].owned || !owned_only)) {
+        if (model.kept[n].queue == queue && (model.kept[n].owned ? owned : ready)) {
             count++;
             bytes += model.kept[n].size;
         }
@@ -135,7 +136,7 @@ static void model_dead(struct kept *kept, const struct queue_policy *policy, enu
     unsigned dead = was.queue + 2;
     struct kept *oldest;
     model.counts.dead++;
-    while (!has_room(dead, false, policy, was.size) && (oldest = oldest_of(dead)) != NULL) {
+    while (!has_room(dead, true, true, policy, was.size) && (oldest = oldest_of(dead)) != NULL) {
         model.counts.dropped++;
         forget(oldest);
     }
@@ -164,11 +165,12 @@ static bool model_make_way(unsigned queue, const struct queue_policy *policy) {
 
 static enum change_result model_put(unsigned name, unsigned queue, const struct queue_policy *policy, uint32_t size,
                                     uint64_t lifetime_ms) {
-    if (!has_room(queue, true, policy, size))
+    bool owned = policy->when_full == WHEN_FULL_REFUSE;
+    if (!has_room(queue, false, owned, policy, size))
         return CHANGE_FULL;
-    if (!has_room(queue, false, policy, size))
+    if (!has_room(queue, true, owned, policy, size))
         purge(queue, policy);
-    while (!has_room(queue, false, policy, size))
+    while (!has_room(queue, true, owned, policy, size))
         if (!model_make_way(queue, policy))
             return CHANGE_FULL;
     uint64_t age = policy->max_age_ms;
@@ -179,7 +181,8 @@ static enum change_result model_put(unsigned name, unsigned queue, const struct 
 }
 
 static bool is_worn_out(const struct kept *kept, const struct queue_policy *policy) {
-    return policy->max_deliveries > 0 && kept->deliveries >= policy->max_deliveries;
+    bool has_dead_letters = kept->queue < 2;
+    return has_dead_letters && policy->max_deliveries > 0 && kept->deliveries >= policy->max_deliveries;
 }
 
 static void model_return(struct kept *kept, const struct queue_policy *policy, bool counted) {

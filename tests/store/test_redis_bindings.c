@@ -150,6 +150,20 @@ static void test_no_more_changes_are_kept_than_are_worth_it(void **state) {
     assert_string_equal(say("LINDEX", "stompd:durables:changed", "0"), "d:ann/1099");
 }
 
+/* Which somebody is about to bury: it does nothing any more, and is not waited for. */
+static void test_a_fenced_boot_is_none_of_the_nodes(void **state) {
+    (void)state;
+    uint64_t version = bind_queue(&a, "d:ann/1", "/topic/a").version;
+    assert_int_equal(look(&a, version).everywhere, 0);
+    say("HSET", "stompd:nodes", "b", "b:1 dead");
+    assert_int_equal(look(&a, version).everywhere, version);
+    assert_int_equal(bind_queue(&b, "d:bob/1", "/topic/a").result, QUEUE_GONE);
+    assert_int_equal(look(&b, version).result, QUEUE_GONE);
+    say("HSET", "stompd:nodes", "b", "b:2 1");
+    assert_int_equal(look(&a, version).everywhere, 0);
+    assert_int_equal(bind_queue(&b, "d:bob/1", "/topic/a").result, QUEUE_GONE);
+}
+
 static void test_who_leaves_is_forgotten(void **state) {
     (void)state;
     uint64_t version = bind_queue(&a, "d:ann/1", "/topic/a").version;
@@ -337,6 +351,7 @@ int main(void) {
         ONE(test_an_end_leaves_no_keys_of_the_queue),
         ONE(test_who_knows_nearly_all_is_told_the_rest),
         ONE(test_no_more_changes_are_kept_than_are_worth_it),
+        TWO(test_a_fenced_boot_is_none_of_the_nodes),
         TWO(test_who_leaves_is_forgotten),
         ONE(test_what_is_emptied_begins_another_life),
         ONE(test_a_state_that_is_lost_begins_another_life_of_the_same_bindings),

@@ -28,7 +28,7 @@
 #define OK "+OK\r\n"
 
 /* Answers to asking for the memory and loading the scripts, and to trying out two channels and leaving them. */
-#define LOADED          OK OK OK OK OK OK OK OK
+#define LOADED          OK OK OK OK OK OK OK OK OK
 #define SPEAKER_SCRIPTS "$13\r\nused_memory:1\r\n" LOADED
 #define HEARER_TRIES    OK OK OK OK
 _Static_assert(sizeof LOADED == REDIS_SCRIPTS * (sizeof OK - 1) + 1, "one answer a script");

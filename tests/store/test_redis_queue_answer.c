@@ -87,6 +87,7 @@ static void test_results_of_another_form_are_refused(void **state) {
         "*7\r\n:0\r\n$2\r\n00\r\n$0\r\n\r\n:-1\r\n:2\r\n:3\r\n*0\r\n",
         "*7\r\n:0\r\n$2\r\n00\r\n$0\r\n\r\n:1\r\n:2\r\n$1\r\n3\r\n*0\r\n",
         "*7\r\n:0\r\n$2\r\n00\r\n$0\r\n\r\n:1\r\n:2\r\n:3\r\n$-1\r\n",
+        "*7\r\n:3\r\n$2\r\n00\r\n" TAIL, /* only a recovery has more */
     };
     (void)state;
     for (size_t n = 0; n < sizeof wrong / sizeof wrong[0]; n++) {
@@ -96,6 +97,26 @@ static void test_results_of_another_form_are_refused(void **state) {
             fail_msg("taken: %s", wrong[n]);
         freeReplyObject(reply);
     }
+}
+
+/* ---- recoveries ---- */
+
+static enum queue_result result_of_recovery(const char *text) {
+    struct redis_queue_answer answer;
+    redisReply *reply = parse(bytes_of(text));
+    bool right = redis_queue_answer_recovery(reply, &answer);
+    assert_true(!right || answer.answer.result == QUEUE_GONE || answer.ready->elements == 1);
+    freeReplyObject(reply);
+    return right ? answer.answer.result : QUEUE_FAILED;
+}
+
+static void test_the_result_of_a_recovery_is_read(void **state) {
+    (void)state;
+    assert_int_equal(result_of_recovery("*7\r\n:0\r\n$0\r\n\r\n" TAIL), QUEUE_OK);
+    assert_int_equal(result_of_recovery("*7\r\n:3\r\n$0\r\n\r\n" TAIL), QUEUE_MORE);
+    assert_int_equal(result_of_recovery("*1\r\n:1\r\n"), QUEUE_GONE);
+    assert_int_equal(result_of_recovery("*1\r\n:3\r\n"), QUEUE_FAILED);
+    assert_int_equal(result_of_recovery("*7\r\n:2\r\n$0\r\n\r\n" TAIL), QUEUE_FAILED);
 }
 
 /* ---- entries ---- */
@@ -126,12 +147,9 @@ static void write_payload(struct buffer *payload, enum route route, struct bytes
     message_unref(message);
 }
 
-static void append_entry(struct buffer *text, const char *id, const char *deliveries, struct bytes payload,
-                         const char *dead) {
-    append_string(text, bytes_of(id));
-    append(text, bytes_of(deliveries));
+static void append_entry(struct buffer *text, const char *label, struct bytes payload) {
+    append_string(text, bytes_of(label));
     append_string(text, payload);
-    append_string(text, bytes_of(dead));
 }
 
 static void test_entries_are_read(void **state) {
@@ -139,16 +157,16 @@ static void test_entries_are_read(void **state) {
     struct buffer text = {0}, payload = {0};
     (void)state;
     write_payload(&payload, ROUTE_QUEUE, BYTES("q:x"));
-    append(&text, BYTES("*7\r\n:0\r\n*2\r\n*8\r\n"));
-    append_entry(&text, "12-0", ":1\r\n", buffer_bytes(&payload), "");
-    append_entry(&text, "18446744073709551615-18446744073709551615", ":7\r\n", buffer_bytes(&payload),
-                 "max-deliveries q:a b");
+    append(&text, BYTES("*7\r\n:0\r\n*2\r\n*4\r\n"));
+    append_entry(&text, "12-0", buffer_bytes(&payload));
+    append_entry(&text, "18446744073709551615-18446744073709551615 7 max-deliveries q:a b", buffer_bytes(&payload));
     append(&text, BYTES("*4\r\n"));
-    append_entry(&text, "13-2", ":1\r\n", buffer_bytes(&payload), "rejected");
+    append_entry(&text, "13-2 1 rejected", buffer_bytes(&payload));
+    append_entry(&text, "13-3 4294967295", buffer_bytes(&payload));
     append(&text, BYTES(TAIL));
     redisReply *reply = parse(buffer_bytes(&text));
     assert_true(redis_queue_answer_entries(reply, queues, 2, 3, &answer));
-    assert_int_equal(answer.answer.entry_count, 3);
+    assert_int_equal(answer.answer.entry_count, 4);
     assert_int_equal(answer.stray_count, 0);
     const struct queue_entry *entries = answer.answer.entries;
     assert_true(entries[0].want == 0 && entries[0].entry.ms == 12 && entries[0].entry.n == 0);
@@ -162,6 +180,8 @@ static void test_entries_are_read(void **state) {
     assert_true(bytes_equal(entries[1].dead_from, BYTES("q:a b")));
     assert_true(entries[2].want == 1 && entries[2].entry.ms == 13 && entries[2].entry.n == 2);
     assert_int_equal(entries[2].dead, DEAD_NOT);
+    assert_int_equal(entries[2].deliveries, 1);
+    assert_int_equal(entries[3].deliveries, 4294967295);
     redis_queue_answer_free(&answer);
     freeReplyObject(reply);
     buffer_free(&text);
@@ -170,24 +190,27 @@ static void test_entries_are_read(void **state) {
 
 static void test_what_is_no_stored_message_is_set_apart(void **state) {
     struct redis_queue_answer answer;
-    struct buffer text = {0}, payload = {0}, published = {0};
+    struct buffer text = {0}, payload = {0}, published = {0}, later = {0};
     (void)state;
     write_payload(&payload, ROUTE_QUEUE, BYTES("q:x"));
     write_payload(&published, ROUTE_TOPIC, BYTES("/topic/x"));
-    append(&text, BYTES("*7\r\n:0\r\n*2\r\n*0\r\n*12\r\n"));
-    append_entry(&text, "1-1", ":1\r\n", buffer_bytes(&published), "");
-    append_entry(&text, "1-2", ":1\r\n", BYTES("hello"), "");
-    append_entry(&text, "1-3", ":1\r\n", buffer_bytes(&payload), "");
+    append(&later, buffer_bytes(&payload));
+    later.data[0] = PAYLOAD_VERSION_MAX;
+    append(&text, BYTES("*7\r\n:0\r\n*2\r\n*0\r\n*8\r\n"));
+    append_entry(&text, "1-1", buffer_bytes(&published));
+    append_entry(&text, "1-2", BYTES("hello"));
+    append_entry(&text, "1-3", buffer_bytes(&later));
+    append_entry(&text, "1-4", buffer_bytes(&payload));
     append(&text, BYTES(TAIL));
     redisReply *reply = parse(buffer_bytes(&text));
     assert_true(redis_queue_answer_entries(reply, queues, 2, 1, &answer));
     assert_int_equal(answer.answer.entry_count, 1);
-    assert_int_equal(answer.answer.entries[0].entry.n, 3);
-    assert_int_equal(answer.stray_count, 2);
-    for (size_t n = 0; n < 2; n++) {
+    assert_int_equal(answer.answer.entries[0].entry.n, 4);
+    assert_int_equal(answer.stray_count, 3);
+    for (size_t n = 0; n < 3; n++) {
         assert_int_equal(answer.strays[n].want, 1);
         assert_int_equal(answer.strays[n].entry.n, 1 + n);
-        assert_false(answer.strays[n].readable);
+        assert_int_equal(answer.strays[n].end, n < 2 ? STRAY_GOES : STRAY_WAITS);
     }
     assert_int_equal(answer.counts.unreadable, 2);
     redis_queue_answer_free(&answer);
@@ -195,22 +218,24 @@ static void test_what_is_no_stored_message_is_set_apart(void **state) {
     buffer_free(&text);
     buffer_free(&payload);
     buffer_free(&published);
+    buffer_free(&later);
 }
 
 /* A message before it must not be lost to memory. */
 static void test_entries_of_another_form_are_refused(void **state) {
     static const char *const wrong[] = {
-        "*4\r\n$3\r\n1-1\r\n:1\r\n$1\r\nm\r\n:0\r\n",
-        "*4\r\n$3\r\n1-1\r\n:1\r\n:0\r\n$0\r\n\r\n",
-        "*4\r\n$3\r\n1-1\r\n:1\r\n$-1\r\n$0\r\n\r\n",
-        "*4\r\n$3\r\n1-1\r\n$1\r\n1\r\n$1\r\nm\r\n$0\r\n\r\n",
-        "*4\r\n$3\r\n1-1\r\n:-1\r\n$1\r\nm\r\n$0\r\n\r\n",
-        "*4\r\n$3\r\n1.1\r\n:1\r\n$1\r\nm\r\n$0\r\n\r\n",
-        "*4\r\n$2\r\n-1\r\n:1\r\n$1\r\nm\r\n$0\r\n\r\n",
-        "*4\r\n$2\r\n1-\r\n:1\r\n$1\r\nm\r\n$0\r\n\r\n",
-        "*4\r\n$0\r\n\r\n:1\r\n$1\r\nm\r\n$0\r\n\r\n",
-        "*4\r\n:11\r\n:1\r\n$1\r\nm\r\n$0\r\n\r\n",
-        "*3\r\n$3\r\n1-1\r\n:1\r\n$1\r\nm\r\n",
+        "*2\r\n$3\r\n1-1\r\n:0\r\n",
+        "*2\r\n$3\r\n1-1\r\n$-1\r\n",
+        "*2\r\n$6\r\n1-1 -1\r\n$1\r\nm\r\n",
+        "*2\r\n$5\r\n1-1 x\r\n$1\r\nm\r\n",
+        "*2\r\n$14\r\n1-1 4294967296\r\n$1\r\nm\r\n",
+        "*2\r\n$3\r\n1.1\r\n$1\r\nm\r\n",
+        "*2\r\n$2\r\n-1\r\n$1\r\nm\r\n",
+        "*2\r\n$2\r\n1-\r\n$1\r\nm\r\n",
+        "*2\r\n$4\r\n 1-1\r\n$1\r\nm\r\n",
+        "*2\r\n$0\r\n\r\n$1\r\nm\r\n",
+        "*2\r\n:11\r\n$1\r\nm\r\n",
+        "*3\r\n$3\r\n1-1\r\n$1\r\nm\r\n$3\r\n1-2\r\n",
         "$1\r\nx\r\n",
         "$-1\r\n",
         ":1\r\n",
@@ -220,8 +245,8 @@ static void test_entries_of_another_form_are_refused(void **state) {
         struct redis_queue_answer answer;
         struct buffer text = {0}, payload = {0};
         write_payload(&payload, ROUTE_QUEUE, BYTES("q:x"));
-        append(&text, BYTES("*7\r\n:0\r\n*2\r\n*4\r\n"));
-        append_entry(&text, "1-1", ":1\r\n", buffer_bytes(&payload), "");
+        append(&text, BYTES("*7\r\n:0\r\n*2\r\n*2\r\n"));
+        append_entry(&text, "1-1", buffer_bytes(&payload));
         append(&text, bytes_of(wrong[n]));
         append(&text, BYTES(TAIL));
         redisReply *reply = parse(buffer_bytes(&text));
@@ -239,6 +264,7 @@ int main(void) {
         cmocka_unit_test(test_results_and_tail_are_read),
         cmocka_unit_test(test_whoever_is_gone_gets_nothing_else),
         cmocka_unit_test(test_results_of_another_form_are_refused),
+        cmocka_unit_test(test_the_result_of_a_recovery_is_read),
         cmocka_unit_test(test_entries_are_read),
         cmocka_unit_test(test_what_is_no_stored_message_is_set_apart),
         cmocka_unit_test(test_entries_of_another_form_are_refused),

@@ -406,6 +406,31 @@ describe("A durable subscription under faults", () => {
       subscriber.drop();
     }));
 
+  test("a node that stood still and was taken for dead keeps what is sent there, from the receipt on", () =>
+    withCluster(async ({ nodes: [a, b] }) => {
+      const topic = freshTopic();
+      const sender = await connect(a, overTcp);
+      a.kill("SIGSTOP");
+      const subscriber = await open(b, topic, "1");
+      sender.send("SEND", { destination: topic }, "0");
+      a.kill("SIGCONT");
+      assert.equal((await subscriber.expect("MESSAGE")).text, "0");
+      [subscriber, sender].forEach((session) => session.drop());
+    }));
+
+  test("a node is killed as soon as it has confirmed an end: the subscription is gone", () =>
+    withCluster(async ({ nodes: [a, b] }, redis) => {
+      const topic = freshTopic();
+      const subscriber = await open(a, topic, "1");
+      await publishStored([b], b, topic, ["0"]);
+      await subscriber.expect("MESSAGE");
+      await subscriber.request("UNSUBSCRIBE", { id: "1", durable: "true" });
+      await a.crash();
+      assert.equal(await redis.command("EXISTS", "stompd:durables", "stompd:d:alice/1"), 0);
+      const again = await open(b, `${topic}.*`, "1");
+      again.drop();
+    }));
+
   test("the publisher's node is killed: what it had put comes", () =>
     withCluster(async ({ nodes: [a, b] }) => {
       const topic = freshTopic();

@@ -53,7 +53,7 @@ for (const transport of TRANSPORTS) {
     test("an ERROR gets out before the close", async () => {
       const session = await openTls(transport);
       await session.connect();
-      session.send("SEND", { destination: "/queue/a" });
+      session.send("SEND", { destination: "/exchange/a" });
       await session.expectError(/destination/, 1002);
     });
 

@@ -33,7 +33,7 @@ enum mail_type {
     MAIL_CHANGE,    /* what a frame wants done in queues; answered by MAIL_CHANGED if anyone waits for it */
     MAIL_CONSUME,   /* a subscription wants a queue's messages; answered by MAIL_CONSUMING */
     MAIL_UNCONSUME, /* it is gone; what it had was given back before */
-    MAIL_FORGET,    /* a durable subscription of a topic is wanted no more */
+    MAIL_FORGET,    /* a durable subscription of a topic is wanted no more; answered by MAIL_CHANGED */
     MAIL_WRITTEN,   /* so much of what was delivered to it has left for its socket */
     /* and from the hub to a worker */
     MAIL_CHANGED,
@@ -119,7 +119,9 @@ struct mail_changed {
 struct mail_consume {
     struct mail mail;
     unsigned from;
-    uint64_t consumer; /* unique in the worker */
+    struct pending *pending; /* FORGET: answered by MAIL_CHANGED; the worker's alone */
+    uint64_t session;        /* unique in the worker */
+    uint64_t consumer;       /* unique in the worker */
     uint32_t prefetch;
     size_t queue_len;
     size_t topic_len;

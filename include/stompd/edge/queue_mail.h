@@ -11,7 +11,8 @@
 /* See session_ops: consume, forget, unconsume, written, submit. `from` is the worker. */
 MUST_CHECK bool queue_mail_consume(struct mail_batch *to_hub, unsigned from, const struct consumer *consumer,
                                    struct bytes topic);
-MUST_CHECK bool queue_mail_forget(struct mail_batch *to_hub, unsigned from, struct bytes queue);
+MUST_CHECK bool queue_mail_forget(struct mail_batch *to_hub, unsigned from, struct bytes queue,
+                                  struct pending *pending);
 void queue_mail_unconsume(struct mail_batch *to_hub, unsigned from, uint64_t consumer);
 void queue_mail_written(struct mail_batch *to_hub, unsigned from, uint64_t consumer, uint64_t bytes);
 MUST_CHECK bool queue_mail_submit(struct mail_batch *to_hub, unsigned from, struct change *change);

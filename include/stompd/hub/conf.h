@@ -46,10 +46,10 @@ struct conf {
     uint32_t drain_time_ms;   /* [server] drain-time: over which sessions are closed after that */
     uint32_t connections;     /* [limits] connections: sockets open at a time */
     uint32_t durable_subscriptions; /* [limits] durable-subscriptions: one user's */
-    uint64_t queue_memory;    /* [limits] queue-memory: bytes in all queues of a node on its own */
-    struct session_limits limits; /* the rest of [limits], and [server] heart-beat-send, heart-beat-receive */
-    struct users users;           /* [auth] and [user NAME] */
-    struct policies policies;     /* [destination PATTERN] */
+    uint64_t queue_memory;          /* [limits] queue-memory: bytes in all queues of a node on its own */
+    struct session_limits limits;   /* the rest of [limits], and [server] heart-beat-send, heart-beat-receive */
+    struct users users;             /* [auth] and [user NAME] */
+    struct policies policies;       /* [destination PATTERN] */
     struct cluster_settings cluster;
     struct admin_settings admin;
     struct listener_conf *listeners;

@@ -25,11 +25,11 @@ enum when_full {
 
 /* How a queue behaves: the part of a policy that stores act by. */
 struct queue_policy {
-    uint64_t max_messages; /* stored at a time, delivered ones too; 0: no limit */
+    uint64_t max_messages; /* stored at a time; delivered ones too where a SEND is refused; 0: no limit */
     uint64_t max_bytes;    /* the same, bytes as queue_store.h counts them; 0: no limit */
     uint64_t max_age_ms;   /* after which a message expires, whatever its headers say; 0: never */
     enum when_full when_full;
-    uint32_t max_deliveries; /* after so many a message goes to the dead-letter queue; 0: never */
+    uint32_t max_deliveries; /* after so many a message goes to the dead-letter queue, if there is one; 0: never */
     uint64_t idle_expiry_ms; /* an empty queue without consumers goes after this long */
     /*
      * The queue that dead messages go to, by its name (queue_name.h); NULL: the queue's own dead-letter queue, where it

@@ -89,8 +89,11 @@ struct session_ops {
      * there from now on, also while it has no consumer. session_consuming() follows. False: out of memory.
      */
     bool (*consume)(struct session_env *env, const struct consumer *consumer, struct bytes topic);
-    /* A queue that is bound to a topic is bound no more, and goes with what it holds. False: out of memory. */
-    bool (*forget)(struct session_env *env, struct bytes queue);
+    /*
+     * A queue that is bound to a topic is bound no more, and goes with what it holds. session_changed() follows. False:
+     * out of memory.
+     */
+    bool (*forget)(struct session_env *env, struct bytes queue, struct pending *pending);
     /* No more of it. What it had and did not settle was submitted as RETURN before. */
     void (*unconsume)(struct session_env *env, uint64_t consumer);
     /* So many bytes of what was delivered to the consumer have left for the socket. */

@@ -11,6 +11,9 @@
 
 #define PAYLOAD_VERSION 1
 
+/* None will be higher: what begins with such a byte is no payload at all. */
+#define PAYLOAD_VERSION_MAX 31
+
 enum payload_type {
     PAYLOAD_PUBLICATION = 1,
     PAYLOAD_ASK,   /* to a node: is your interest in place? */
@@ -22,6 +25,8 @@ enum payload_type {
 
 /* The *why of payload_read_message() when the payload may be well-formed, but there is no memory for it. */
 extern const char payload_out_of_memory[];
+/* And when it has another version, which other nodes may know. */
+extern const char payload_of_another_version[];
 
 /* What every payload begins with. */
 struct payload_origin {

@@ -9,7 +9,8 @@
  * All of it happens on the hub's thread. Calls answer later, never from within the call, in the order of the calls.
  * Arguments are borrowed for the call. Where the link breaks, what was not answered is answered QUEUE_AWAY, then the
  * store's `down` is told; the same call, made again with the same number after the next `up`, is carried out once in
- * all. memory_queues never answers so.
+ * all. Where there was no memory for a call the link breaks too, and that call may never be answered: whoever has no
+ * answer by the next `up` gets none. memory_queues never answers so.
  *
  * Numbers: each call of change() and take() has one, counting up by one from 1 within a boot. Calls made again keep
  * theirs, in their old order, before any new one. `answered`: all below it have been answered and won't come again.
@@ -22,11 +23,19 @@
  * time.
  *
  * Limits: a message counts with entry.size bytes, which the store decides when it is put: no less than head and body.
+ * Where a full queue refuses, all that is stored counts until it is settled. Where its oldest makes way, only what is
+ * ready does: consumers may hold any part of it, which is bounded by what they may have, and nothing is refused but a
+ * message that is larger than the queue. What is returned may bring it above its limits, until something is put.
  * Messages that have expired are dropped when they are met: by a take, or when a full queue makes room.
  *
  * Dead letters: a dead letter is a new message in its queue, that was not delivered yet and has no lifetime. It is never
- * refused: where the dead-letter queue holds as much as the queue that it is for may, its oldest makes way. A queue is
- * never its own dead-letter queue.
+ * refused: where the dead-letter queue holds as much as the queue that it is for may, delivered ones too, its oldest
+ * makes way. A queue is never its own dead-letter queue. In a queue that has none, what is rejected is gone, but
+ * max-deliveries do not apply: a message comes as often as it is returned.
+ *
+ * Fair: where other nodes wait for a queue, a take leaves them a share of what is ready, and brings at least one. So it may
+ * bring less than was wanted although more is ready; `ready` is told then, like to one who found too little, as soon as
+ * there is something for it again.
  */
 #ifndef STOMPD_STORE_QUEUE_STORE_H
 #define STOMPD_STORE_QUEUE_STORE_H
@@ -54,6 +63,7 @@ enum queue_result {
     QUEUE_GONE,  /* this boot has no entry among the nodes, or a fenced one: nothing was done; renew, then call again
                     with the same number */
     QUEUE_TAKEN, /* bind: the queue is bound to another topic; nothing was done */
+    QUEUE_MORE,  /* recover: not all is done yet; call again */
     QUEUE_AWAY,  /* no link, or it broke before the answer */
     QUEUE_FAILED /* the server refused; logged. Nothing was done, and it need not be called again */
 };
@@ -137,6 +147,13 @@ struct queue_store_ops {
     /* Up to QUEUE_WANTS_MAX, no queue twice. What is returned comes before what is new. */
     void (*take)(struct queue_store *store, const struct queue_want *wants, size_t count, uint64_t number,
                  uint64_t answered, struct queue_call call);
+    /*
+     * Gives back, counted, all that this boot owns, a piece a call: QUEUE_OK, all is done; QUEUE_MORE, call again.
+     * Whoever waits is told. It has no number: it may be made again at any time. For when the server has become another
+     * one, or is back, with slightly older data: what this boot had settled or returned last may be its own again there,
+     * and nobody would take it. What its consumers still have comes twice then. NULL: that can't be.
+     */
+    void (*recover)(struct queue_store *store, struct queue_call call);
     /* QUEUE_OK, also when it is bound so already; QUEUE_TAKEN. */
     void (*bind)(struct queue_store *store, struct bytes queue, struct bytes topic, struct queue_call call);
     /* The queue goes with all that is in it. QUEUE_OK, also when it is not bound. */

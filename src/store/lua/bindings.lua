@@ -22,7 +22,6 @@ local function begin_life()
     local time = redis.call('TIME')
     life = time[1] * 1000000 + time[2]
     version = life
-    redis.call('DEL', KEYS[4], KEYS[5])
 end
 
 -- Behind another write, which a server without memory left refuses where it must.

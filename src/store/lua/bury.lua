@@ -28,38 +28,8 @@ if redis.call('EXISTS', KEYS[2]) == 1 then
     return 3
 end
 
--- They have been delivered, so their counts stay. A consumer that is deleted takes along what is still its own.
-local function give_back_some(name, most)
-    local key = prefix .. name
-    local pending = redis.pcall('XPENDING', key, GROUP, '-', '+', most, ARGV[2])
-    local ids = {}
-    for _, found in ipairs(error_of(pending) and {} or pending) do
-        ids[#ids + 1] = found[1]
-    end
-    local count = #ids
-    if count > 0 then
-        ids[count + 1] = 'JUSTID'
-        redis.call('XCLAIM', key, GROUP, FREE, 0, unpack(ids))
-        wake({ name = name, waiting = prefix .. 'w:' .. name }, count, true)
-    end
-    if count < most then
-        redis.pcall('XGROUP', 'DELCONSUMER', key, GROUP, ARGV[2])
-        redis.call('SREM', KEYS[5], name)
-    end
-    return math.max(count, 1)
-end
-
 set_up(ARGV[6], ARGV[7])
-local left = tonumber(ARGV[4])
-local names = redis.pcall('SRANDMEMBER', KEYS[5], left)
--- A key that somebody has put something else into must not keep the rest from being cleaned.
-for _, name in ipairs(error_of(names) and {} or names) do
-    if left > 0 then
-        left = left - give_back_some(name, left)
-    end
-end
-local queues_left = redis.pcall('SCARD', KEYS[5])
-if not error_of(queues_left) and queues_left > 0 then
+if give_back_piece(ARGV[2], KEYS[5], tonumber(ARGV[4]), true) then
     return 3
 end
 redis.call('DEL', KEYS[4])

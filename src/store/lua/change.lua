@@ -2,13 +2,17 @@
 --
 -- KEYS: nodes, kept answers of the boot, queues that may have entries of it. ARGV: node, boot, prefix, word of
 -- PAYLOAD_READY, number, answered; how many queues, of each its name, its policy, the first and the last id of its entries
--- below, and how many there are; then operations, each of them a change, of four arguments: kind, the queue's place, and
---     p (put): its lifetime in ms (0: for ever), its payload
+-- below, and how many there are; then operations, each of them a change. They begin with a head, the kind and the queue's
+-- place, as in s1; behind it is
+--     p (put): in the head, after a colon, its lifetime in ms (0: for ever); then its payload
 --     s (settle), r (return), u (return uncounted), j (reject): the entry's id, its size.
--- In front of a change that has not just one, or belongs together, stands c, or t where it does, how many it has, and two
--- that are empty.
+-- In front of a change that has not just one, or belongs together, stands a head of its own: c, or t where it does, and
+-- how many it has.
 -- Answers { 0, a digit (enum change_result) a change, tail() } | { 1 } | { 5 }, as admit() says.
 local DONE, FULL, LOST, FAILED = '0', '1', '2', '3'
+local DROP = 1000 -- entries that make room for one message
+local FEW = 4     -- entries that are looked at without a look at who else has any
+local AT_END = 'ERR The stream has exhausted the last possible ID'
 
 set_up(ARGV[3], ARGV[4])
 local code, kept, out_of_memory = admit()
@@ -20,16 +24,32 @@ end
 
 -- ---- whose entries are
 
+-- Whether nobody else has any: then whatever is pending is this boot's.
+local function is_sole_owner(queue)
+    if queue.is_sole == nil then
+        local pending = queue.entries > FEW and redis.pcall('XPENDING', queue.key, GROUP)
+        local owners = pending and not error_of(pending) and pending[4] or {}
+        queue.is_sole = #owners == 1 and owners[1][1] == ARGV[2]
+    end
+    return queue.is_sole
+end
+
 -- They mostly lie close together: one look at what lies between the first and the last finds most.
-local function look_up(queue, first, last, count)
-    local pending = redis.pcall('XPENDING', queue.key, GROUP, first, last, count * 2, ARGV[2])
+local function look_up(queue)
+    local pending = redis.pcall('XPENDING', queue.key, GROUP, queue.first, queue.last, queue.entries * 2, ARGV[2])
     for _, found in ipairs(error_of(pending) and {} or pending) do
-        queue.owned[found[1]] = found[4]
+        if queue.owned[found[1]] == nil then
+            queue.owned[found[1]] = found[4]
+        end
     end
 end
 
 -- How often an entry of this boot was delivered; false: it has none of that id.
 local function deliveries_of(queue, id)
+    if not queue.is_looked_up then
+        queue.is_looked_up = true
+        look_up(queue)
+    end
     local deliveries = queue.owned[id]
     if deliveries == nil then
         local pending = redis.pcall('XPENDING', queue.key, GROUP, id, id, 1, ARGV[2])
@@ -42,76 +62,137 @@ end
 -- ---- what is asked for
 
 local arguments = ARGV
+local count = #arguments
 local known = {} -- the queues by their places
+local heads = {} -- by their texts
 local at = 8
 
 for n = 1, tonumber(arguments[7]) do
     local queue = queue_of(arguments[at], read_policy(at + 1))
-    known[tostring(n)] = queue
-    if arguments[at + 9] ~= '0' and not queue.failure then
-        look_up(queue, arguments[at + 7], arguments[at + 8], tonumber(arguments[at + 9]))
-    end
+    queue.first, queue.last, queue.entries = arguments[at + 7], arguments[at + 8], tonumber(arguments[at + 9])
+    known[n] = queue
     at = at + 10
 end
 
-local function operation_at(place)
-    local kind, queue = arguments[place], known[arguments[place + 1]]
-    if kind == 'p' then
-        local message = arguments[place + 3]
-        return { put = true, queue = queue, lifetime = tonumber(arguments[place + 2]), message = message,
-                 size = #message + OVERHEAD }
+-- Most are the same.
+local function head_at(place)
+    local text = arguments[place]
+    local head = heads[text]
+    if not head then
+        local kind, number, lifetime = text:match('^(%l)(%d+):?(%d*)$')
+        number = tonumber(number)
+        head = { kind = kind, number = number, queue = known[number], lifetime = tonumber(lifetime) }
+        heads[text] = head
     end
-    return { kind = kind, queue = queue, id = arguments[place + 2], size = tonumber(arguments[place + 3]) }
+    return head
+end
+
+-- And where the next begins.
+local function operation_at(place)
+    local head = head_at(place)
+    if head.kind == 'p' then
+        local message = arguments[place + 1]
+        return { put = true, queue = head.queue, lifetime = head.lifetime, message = message,
+                 size = #message + OVERHEAD }, place + 2
+    end
+    return { kind = head.kind, queue = head.queue, id = arguments[place + 1],
+             size = tonumber(arguments[place + 2]) }, place + 3
 end
 
 local function change_at(place)
-    local kind = arguments[place]
-    if kind ~= 'c' and kind ~= 't' then
-        return { operation_at(place) }
+    local head = head_at(place)
+    local operations, change = 1, {}
+    if head.kind == 'c' or head.kind == 't' then
+        operations, change.together, place = head.number, head.kind == 't', place + 1
     end
-    local change = { together = kind == 't' }
-    for n = 1, tonumber(arguments[place + 1]) do
-        change[n] = operation_at(place + 4 * n)
+    for n = 1, operations do
+        change[n], place = operation_at(place)
+        change.puts = change.puts or change[n].put
     end
-    return change, place + 4 + 4 * #change
+    return change, place
 end
 
 -- ---- judging
 
-local function trouble_with(operation)
+-- A stream whose ids have come to their end takes no more. It costs a look at its first and last entries, so a put that
+-- stands alone just tries.
+local function is_at_end(queue)
+    if queue.at_end == nil then
+        local reply, info = redis.pcall('XINFO', 'STREAM', queue.key), {}
+        for n = 1, error_of(reply) and 0 or #reply, 2 do
+            info[reply[n]] = reply[n + 1]
+        end
+        queue.at_end = (info['last-generated-id'] or ''):find('^18446744073709551615%-1844674407370955%d%d%d%d$') ~= nil
+    end
+    return queue.at_end
+end
+
+local function trouble_with(operation, is_alone)
     local queue = operation.queue
     if queue.failure or operation.put and out_of_memory then
         return queue.failure or out_of_memory
+    elseif operation.put and not is_alone and is_at_end(queue) then
+        return AT_END
     end
     local dead = (operation.kind == 'j' or operation.put and queue.policy.full == 'dead') and dead_letters_of(queue)
     return dead and dead.failure
 end
 
--- ---- room
-
-local function is_over(room, size)
-    local policy = room.queue.policy
-    return policy.messages > 0 and room.len + 1 > policy.messages or
-        policy.bytes > 0 and room.bytes + size > policy.bytes
+local function is_over(policy, len, bytes, size)
+    return policy.messages > 0 and len >= policy.messages or policy.bytes > 0 and bytes + size > policy.bytes
 end
 
--- The next that makes way: the oldest that is ready, or what the change itself has put before.
+-- What counts against the limits: all, or where the oldest makes way, what is ready.
+local function counted(queue)
+    if not counts_ready(queue) then
+        return queue.len, queue.bytes
+    end
+    local held = held_of(queue)
+    return queue.len - held.count, math.max(queue.bytes - held.bytes, 0)
+end
+
+local function is_full(queue, size)
+    if not is_over(queue.policy, queue.len, queue.bytes, size) then
+        return false
+    end
+    local len, bytes = counted(queue)
+    return is_over(queue.policy, len, bytes, size)
+end
+
+-- A room is a queue as it will be in the course of the change: with how many messages and bytes that count, who has made
+-- way, and who of the change's own may.
+local function room_of(rooms, queue)
+    local room = rooms[queue]
+    if not room then
+        local len, bytes = counted(queue)
+        room = { queue = queue, len = len, bytes = bytes, oldest = {}, gone = 0, own = {}, own_gone = 0 }
+        rooms[queue] = room
+    end
+    return room
+end
+
+local function enter(room, size)
+    room.len, room.bytes = room.len + 1, room.bytes + size
+    room.own[#room.own + 1] = size
+end
+
+local function leave(room, size)
+    room.len, room.bytes = room.len - 1, room.bytes - size
+end
+
+-- The size of the next that makes way: the oldest that is ready, or one of the change's own.
 local function next_victim(room)
-    if room.at == #room.oldest and not room.all then
+    if room.gone == #room.oldest and not room.all then
         local wanted = #room.oldest * 4 + 1
         room.oldest = oldest_ready(room.queue, wanted)
         room.all = #room.oldest < wanted
     end
-    if room.at < #room.oldest then
-        room.at = room.at + 1
-        return room.oldest[room.at]
+    if room.gone < #room.oldest then
+        room.gone = room.gone + 1
+        return room.oldest[room.gone].size
     end
-    room.own_at = room.own_at + 1
-    local own = room.own[room.own_at]
-    if own then
-        own.makes_way = true
-    end
-    return own
+    room.own_gone = room.own_gone + 1
+    return room.own[room.own_gone]
 end
 
 local function look_for_expired(room)
@@ -124,54 +205,58 @@ end
 
 -- Whether a message of that size finds room. A queue that is far over its limits, which have come down, is not emptied
 -- at once.
-local function make_way(room, size)
+local function finds_room(room, size)
     local policy = room.queue.policy
-    if is_over(room, size) then
+    if is_over(policy, room.len, room.bytes, size) then
         look_for_expired(room)
     end
     if policy.bytes > 0 and size > policy.bytes then
         return false
     end
     local dropped = 0
-    while is_over(room, size) and dropped < DROP do
-        local victim = policy.full ~= 'refuse' and next_victim(room)
-        if not victim then
+    while is_over(policy, room.len, room.bytes, size) and dropped < DROP do
+        local victim_size = counts_ready(room.queue) and next_victim(room)
+        if not victim_size then
             return false
         end
         dropped = dropped + 1
-        room.len = room.len - 1
-        room.bytes = room.bytes - victim.size
+        leave(room, victim_size)
     end
     return true
 end
 
-local function room_of(rooms, queue)
-    local room = rooms[queue]
-    if not room then
-        room = { queue = queue, len = queue.len, bytes = queue.bytes, oldest = {}, at = 0, own = {}, own_at = 0 }
-        rooms[queue] = room
+-- What becomes of an entry of this boot.
+local function take_in_thought(rooms, operation, deliveries)
+    local kind, queue, size = operation.kind, operation.queue, operation.size
+    local room = room_of(rooms, queue)
+    local dies = kind == 'j' or kind == 'r' and is_too_often(queue, deliveries) or
+        kind == 'u' and is_too_often(queue, deliveries - 1)
+    if (kind == 's' or dies) and not counts_ready(queue) then
+        leave(room, size)
+    elseif kind ~= 's' and not dies and counts_ready(queue) then
+        enter(room, size)
     end
-    return room
+    if dies and queue.policy.dead ~= '' then
+        enter(room_of(rooms, dead_letters_of(queue)), size)
+    end
 end
 
--- Goes through the change in thought, to see whether it can be done; who has to make way is in the rooms then.
+-- Goes through the change in thought, to see whether it can be done.
 local function walk_through(change, rooms)
-    local claimed = {}
+    local claimed = {} -- by queue, since ids are unique in one
     for _, operation in ipairs(change) do
         local queue, id = operation.queue, operation.id
+        claimed[queue] = claimed[queue] or {}
+        local deliveries = not operation.put and not claimed[queue][id] and deliveries_of(queue, id)
         if operation.put then
             local room = room_of(rooms, queue)
-            if not make_way(room, operation.size) then
+            if not finds_room(room, operation.size) then
                 return FULL
             end
-            room.own[#room.own + 1] = operation
-            room.len, room.bytes = room.len + 1, room.bytes + operation.size
-        elseif deliveries_of(queue, id) and claimed[id] ~= queue then
-            claimed[id] = queue
-            if operation.kind == 's' or operation.kind == 'j' then
-                local room = room_of(rooms, queue)
-                room.len, room.bytes = room.len - 1, room.bytes - operation.size
-            end
+            enter(room, operation.size)
+        elseif deliveries then
+            claimed[queue][id] = true
+            take_in_thought(rooms, operation, deliveries)
         elseif change.together then
             return LOST
         end
@@ -181,37 +266,44 @@ end
 
 local function judge(change, rooms)
     for _, operation in ipairs(change) do
-        local why = trouble_with(operation)
+        local why = trouble_with(operation, #change == 1)
         if why then
             fail(why)
             return FAILED
         end
     end
-    return walk_through(change, rooms)
+    return (change.together or change.puts) and walk_through(change, rooms) or DONE
 end
 
 -- ---- carrying out
 
+-- False: it can't become a dead letter.
 local function drop(queue, entry)
     if has_expired(entry) then
-        remove(queue, entry.id, entry.size)
         counts.expired = counts.expired + 1
     elseif queue.policy.full == 'dead' and queue.policy.dead ~= '' then
-        move_to_dead_letters(queue, entry, 'full')
+        return move_to_dead_letters(queue, entry, 'full')
     else
-        remove(queue, entry.id, entry.size)
         counts.dropped = counts.dropped + 1
     end
+    remove(queue, entry.id, entry.size)
+    return true
 end
 
-local function drop_victims(rooms)
-    for queue, room in pairs(rooms) do
-        for n = 1, room.at do
-            drop(queue, room.oldest[n])
+-- In a change of several operations those before have changed who is the oldest.
+local function make_way(queue, size, room, is_alone)
+    for n = 1, is_alone and room.gone or 0 do
+        drop(queue, room.oldest[n])
+    end
+    for _ = 1, is_alone and 0 or DROP do
+        local victim = counts_ready(queue) and is_full(queue, size) and oldest_ready(queue, 1)[1]
+        if not victim or not drop(queue, victim) then
+            return
         end
     end
 end
 
+-- Answers nothing, or an error.
 local function put_for(queue, message, lifetime)
     if lifetime > 0 then
         return put(queue, message, 'x', now + lifetime)
@@ -219,37 +311,8 @@ local function put_for(queue, message, lifetime)
     return put(queue, message)
 end
 
--- All or none: a stream that has come to its last id, say, takes no more.
-local function put_all(change)
-    for n, operation in ipairs(change) do
-        if operation.put then
-            local why = put_for(operation.queue, operation.message, operation.lifetime)
-            if why then
-                fail(why)
-                for i = 1, n - 1 do
-                    if change[i].put then
-                        remove(change[i].queue, change[i].id, change[i].size)
-                    end
-                end
-                return false
-            end
-            operation.id = operation.queue.newest
-        end
-    end
-    return true
-end
-
-local function drop_own(change)
-    for _, operation in ipairs(change) do
-        if operation.makes_way then
-            drop(operation.queue, { id = operation.id, m = operation.message, size = operation.size })
-        end
-    end
-end
-
 local function give_back_or_bury(queue, id, deliveries)
-    local most = queue.policy.deliveries
-    local raw = most > 0 and deliveries >= most and redis.call('XRANGE', queue.key, id, id)[1]
+    local raw = is_too_often(queue, deliveries) and redis.call('XRANGE', queue.key, id, id)[1]
     if not (raw and move_to_dead_letters(queue, entry_of(raw), 'max-deliveries')) then
         give_back(queue, id, deliveries)
     end
@@ -277,68 +340,78 @@ local function take_away(operation, deliveries)
     end
 end
 
+-- Answers nothing, or an error.
+local function carry_out(operation, room, is_alone)
+    local queue, id = operation.queue, operation.id
+    if operation.put then
+        make_way(queue, operation.size, room, is_alone)
+        return put_for(queue, operation.message, operation.lifetime)
+    end
+    local deliveries = deliveries_of(queue, id)
+    if deliveries then
+        queue.owned[id] = false
+        let_go(queue, operation.size)
+        take_away(operation, deliveries)
+    end
+end
+
 local function make(change)
     local rooms = {}
     local result = judge(change, rooms)
-    if result ~= DONE then
-        return result
-    end
-    drop_victims(rooms)
-    if not put_all(change) then
-        return FAILED
-    end
-    drop_own(change)
-    for _, operation in ipairs(change) do
-        local deliveries = not operation.put and deliveries_of(operation.queue, operation.id)
-        if deliveries then
-            operation.queue.owned[operation.id] = false
-            take_away(operation, deliveries)
+    for _, operation in ipairs(result == DONE and change or {}) do
+        local why = carry_out(operation, rooms[operation.queue], #change == 1)
+        if why then
+            fail(why)
+            return FAILED
         end
     end
-    return DONE
+    return result
 end
 
 -- ---- the usual changes, which are many: a message that finds room, or one that is settled
 
-local function is_roomy(queue, size)
-    local policy = queue.policy
-    return (policy.messages == 0 or queue.len < policy.messages) and
-        (policy.bytes == 0 or queue.bytes + size <= policy.bytes)
-end
-
-local function put_at(place, queue)
-    local message = arguments[place + 3]
-    if queue.failure or out_of_memory or not is_roomy(queue, #message + OVERHEAD) then
-        return make(change_at(place))
+local function put_at(place, head)
+    local queue, message = head.queue, arguments[place + 1]
+    if queue.failure or out_of_memory or is_full(queue, #message + OVERHEAD) then
+        return make((change_at(place)))
     end
-    local why = put_for(queue, message, tonumber(arguments[place + 2]))
+    local why = put_for(queue, message, head.lifetime)
     if why then
         fail(why)
     end
     return why and FAILED or DONE
 end
 
-local function settle_at(place, queue)
-    local id = arguments[place + 2]
-    if queue.failure or not queue.owned[id] then
-        return make(change_at(place))
+local function settle_at(place, head)
+    local queue, id = head.queue, arguments[place + 1]
+    local size = tonumber(arguments[place + 2])
+    if queue.failure then
+        return make((change_at(place)))
+    elseif queue.owned[id] == nil and is_sole_owner(queue) then
+        settle(queue, id, size)
+    elseif deliveries_of(queue, id) then
+        remove(queue, id, size)
+    else
+        return DONE
     end
     queue.owned[id] = false
-    remove(queue, id, tonumber(arguments[place + 3]))
+    let_go(queue, size)
     return DONE
 end
 
-local usual = { p = put_at, s = settle_at }
 local results = {}
-while at <= #arguments do
-    local make_at = usual[arguments[at]]
-    if make_at then
-        results[#results + 1] = make_at(at, known[arguments[at + 1]])
-        at = at + 4
+while at <= count do
+    local head = head_at(at)
+    if head.kind == 'p' then
+        results[#results + 1] = put_at(at, head)
+        at = at + 2
+    elseif head.kind == 's' then
+        results[#results + 1] = settle_at(at, head)
+        at = at + 3
     else
-        local change, next_at = change_at(at)
+        local change
+        change, at = change_at(at)
         results[#results + 1] = make(change)
-        at = next_at or at + 4
     end
 end
 finish_all()
