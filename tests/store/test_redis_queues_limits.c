@@ -234,20 +234,42 @@ static void test_bytes_that_a_boot_has_are_forgotten_with_it(void **state) {
     assert_string_equal(say("HGET", "stompd:i:q:x", "c:1"), "nil");
 }
 
+/* Each in a change of its own, in one call; where there is a minus in front of the name, it is returned. */
+static void settle_all(const char *const *names, size_t count) {
+    static struct draft drafts[QUEUE_CHANGES_MAX];
+    for (size_t n = 0; n < count; n++) {
+        draft_begin(&drafts[n], &a, false);
+        if (names[n][0] == '-')
+            draft_return(&drafts[n], "q:x", names[n] + 1, false);
+        else
+            draft_settle(&drafts[n], "q:x", names[n]);
+    }
+    queue_peer_call_change(&a, drafts, count, &reply);
+    queue_peer_await_reply(&reply);
+    assert_int_equal(reply.result, QUEUE_OK);
+    for (size_t n = 0; n < count; n++) {
+        assert_done(reply.changes[n]);
+        draft_end(&drafts[n]);
+    }
+}
+
+static void assert_stored(unsigned count) {
+    assert_int_equal(number(say("XLEN", "stompd:q:x")), count);
+    assert_int_equal(number(say("HGET", "stompd:i:q:x", "bytes")), count * queue_peer_entry(&a, "1").size);
+}
+
 /* Those that nobody else has are settled without a look at each. */
-static void test_messages_that_are_settled_twice_in_a_row_count_once(void **state) {
-    static const char *const names[] = {"1", "2", "3", "4", "5", "6"};
+static void test_messages_that_are_settled_again_and_again_count_once(void **state) {
+    static const char *const first[] = {"4", "5", "6"};
+    static const char *const then[] = {"1", "2", "4", "1", "6", "-3", "2", "2"};
     (void)state;
     queue_peer_put_many(&a, "q:x", 8);
     assert_string_equal(queue_peer_take(&a, "q:x", 6), "1 2 3 4 5 6");
-    for (int times = 0; times < 2; times++) {
-        draft_begin(&draft, &a, false);
-        for (size_t n = times == 0 ? 3 : 0; n < 6; n++)
-            draft_settle(&draft, "q:x", names[n]);
-        assert_done(draft_make(&draft));
-    }
-    assert_string_equal(say("XLEN", "stompd:q:x"), "2");
-    assert_int_equal(number(say("HGET", "stompd:i:q:x", "bytes")), 2 * queue_peer_entry(&a, "1").size);
+    settle_all(first, 3);
+    assert_stored(5);
+    settle_all(then, 8);
+    assert_stored(3);
+    assert_string_equal(queue_peer_take(&a, "q:x", 9), "3 7 8");
 }
 
 /* A server with older data has delivered it to nobody yet. */
@@ -259,14 +281,8 @@ static void test_what_has_yet_to_be_delivered_is_not_settled(void **state) {
     say("COPY", "stompd:q:x", "before");
     assert_string_equal(queue_peer_take(&a, "q:x", 1), "7");
     say("COPY", "before", "stompd:q:x", "REPLACE");
-    for (int n = 0; n < 7; n++) {
-        if (n == 0)
-            draft_begin(&draft, &a, false);
-        draft_settle(&draft, "q:x", names[n]);
-    }
-    assert_done(draft_make(&draft));
-    assert_string_equal(say("XLEN", "stompd:q:x"), "1");
-    assert_int_equal(number(say("HGET", "stompd:i:q:x", "bytes")), queue_peer_entry(&a, "7").size);
+    settle_all(names, 7);
+    assert_stored(1);
     assert_string_equal(queue_peer_take(&a, "q:x", 9), "7");
 }
 
@@ -292,8 +308,9 @@ static void test_what_has_expired_is_read_in_large_pieces(void **state) {
     (void)state;
     assert_done(queue_peer_put(&a, "q:x", "1"));
     put_expired("stompd:q:x", "1000");
+    assert_string_equal(queue_peer_take(&a, "q:x", 1), "1");
     say("CONFIG", "RESETSTAT");
-    assert_string_equal(queue_peer_take(&a, "q:x", 500), "1");
+    assert_string_equal(queue_peer_take(&a, "q:x", 500), "");
     assert_counts(1000, 0, 0);
     assert_in_range(calls_of("xreadgroup"), 1, 10);
 }
@@ -337,7 +354,7 @@ static void test_a_take_passes_over_so_many_expired_messages_in_all(void **state
     queue_peer_expect_ready(&a, all_names);
     for (int n = 0; n < 3; n++)
         take_wants(8);
-    assert_counts(8 * 1100, 0, 0);
+    assert_counts(8800, 0, 0);
 }
 
 static void test_a_take_has_so_many_bytes_in_all(void **state) {
@@ -367,7 +384,7 @@ int main(void) {
         TWO(test_bytes_that_consumers_have_do_not_count_where_the_oldest_makes_way),
         ONE(test_what_a_change_settles_makes_no_room_where_only_what_is_ready_counts),
         TWO(test_bytes_that_a_boot_has_are_forgotten_with_it),
-        ONE(test_messages_that_are_settled_twice_in_a_row_count_once),
+        ONE(test_messages_that_are_settled_again_and_again_count_once),
         ONE(test_what_has_yet_to_be_delivered_is_not_settled),
         ONE(test_a_take_that_meets_many_expired_messages_comes_again),
         ONE(test_what_has_expired_is_read_in_large_pieces),

@@ -159,13 +159,11 @@ local function is_full(queue, size)
     return is_over(queue.policy, len, bytes, size)
 end
 
--- A room is a queue as it will be in the course of the change: with how many messages and bytes that count, who has made
--- way, and who of the change's own may.
+-- A room is a queue that refuses as it will be in the course of the change.
 local function room_of(rooms, queue)
     local room = rooms[queue]
     if not room then
-        local len, bytes = counted(queue)
-        room = { queue = queue, len = len, bytes = bytes, oldest = {}, gone = 0, own = {}, own_gone = 0 }
+        room = { queue = queue, len = queue.len, bytes = queue.bytes }
         rooms[queue] = room
     end
     return room
@@ -173,26 +171,10 @@ end
 
 local function enter(room, size)
     room.len, room.bytes = room.len + 1, room.bytes + size
-    room.own[#room.own + 1] = size
 end
 
 local function leave(room, size)
     room.len, room.bytes = room.len - 1, room.bytes - size
-end
-
--- The size of the next that makes way: the oldest that is ready, or one of the change's own.
-local function next_victim(room)
-    if room.gone == #room.oldest and not room.all then
-        local wanted = #room.oldest * 4 + 1
-        room.oldest = oldest_ready(room.queue, wanted)
-        room.all = #room.oldest < wanted
-    end
-    if room.gone < #room.oldest then
-        room.gone = room.gone + 1
-        return room.oldest[room.gone].size
-    end
-    room.own_gone = room.own_gone + 1
-    return room.own[room.own_gone]
 end
 
 local function look_for_expired(room)
@@ -203,38 +185,30 @@ local function look_for_expired(room)
     room.bytes = room.bytes - (bytes - queue.bytes)
 end
 
--- Whether a message of that size finds room. A queue that is far over its limits, which have come down, is not emptied
--- at once.
-local function finds_room(room, size)
-    local policy = room.queue.policy
+-- Whether a message of that size finds room, or will be made some.
+local function finds_room(rooms, queue, size)
+    local policy = queue.policy
+    if policy.bytes > 0 and size > policy.bytes then
+        return false
+    elseif counts_ready(queue) then
+        return true
+    end
+    local room = room_of(rooms, queue)
     if is_over(policy, room.len, room.bytes, size) then
         look_for_expired(room)
     end
-    if policy.bytes > 0 and size > policy.bytes then
-        return false
-    end
-    local dropped = 0
-    while is_over(policy, room.len, room.bytes, size) and dropped < DROP do
-        local victim_size = counts_ready(room.queue) and next_victim(room)
-        if not victim_size then
-            return false
-        end
-        dropped = dropped + 1
-        leave(room, victim_size)
-    end
-    return true
+    local is_found = not is_over(policy, room.len, room.bytes, size)
+    enter(room, size)
+    return is_found
 end
 
 -- What becomes of an entry of this boot.
 local function take_in_thought(rooms, operation, deliveries)
     local kind, queue, size = operation.kind, operation.queue, operation.size
-    local room = room_of(rooms, queue)
     local dies = kind == 'j' or kind == 'r' and is_too_often(queue, deliveries) or
         kind == 'u' and is_too_often(queue, deliveries - 1)
-    if (kind == 's' or dies) and not counts_ready(queue) then
-        leave(room, size)
-    elseif kind ~= 's' and not dies and counts_ready(queue) then
-        enter(room, size)
+    if kind == 's' or dies then
+        leave(room_of(rooms, queue), size)
     end
     if dies and queue.policy.dead ~= '' then
         enter(room_of(rooms, dead_letters_of(queue)), size)
@@ -242,18 +216,17 @@ local function take_in_thought(rooms, operation, deliveries)
 end
 
 -- Goes through the change in thought, to see whether it can be done.
-local function walk_through(change, rooms)
+local function walk_through(change)
+    local rooms = {}
     local claimed = {} -- by queue, since ids are unique in one
     for _, operation in ipairs(change) do
         local queue, id = operation.queue, operation.id
         claimed[queue] = claimed[queue] or {}
         local deliveries = not operation.put and not claimed[queue][id] and deliveries_of(queue, id)
         if operation.put then
-            local room = room_of(rooms, queue)
-            if not finds_room(room, operation.size) then
+            if not finds_room(rooms, queue, operation.size) then
                 return FULL
             end
-            enter(room, operation.size)
         elseif deliveries then
             claimed[queue][id] = true
             take_in_thought(rooms, operation, deliveries)
@@ -264,7 +237,7 @@ local function walk_through(change, rooms)
     return DONE
 end
 
-local function judge(change, rooms)
+local function judge(change)
     for _, operation in ipairs(change) do
         local why = trouble_with(operation, #change == 1)
         if why then
@@ -272,7 +245,7 @@ local function judge(change, rooms)
             return FAILED
         end
     end
-    return (change.together or change.puts) and walk_through(change, rooms) or DONE
+    return (change.together or change.puts) and walk_through(change) or DONE
 end
 
 -- ---- carrying out
@@ -290,16 +263,24 @@ local function drop(queue, entry)
     return true
 end
 
--- In a change of several operations those before have changed who is the oldest.
-local function make_way(queue, size, room, is_alone)
-    for n = 1, is_alone and room.gone or 0 do
-        drop(queue, room.oldest[n])
+-- A queue that is far over its limits, which have come down, is not emptied at once.
+local function make_way(queue, size)
+    if not counts_ready(queue) or not is_full(queue, size) then
+        return
     end
-    for _ = 1, is_alone and 0 or DROP do
-        local victim = counts_ready(queue) and is_full(queue, size) and oldest_ready(queue, 1)[1]
+    drop_expired(queue)
+    local dropped, wanted = 0, 1
+    local victims = {}
+    while dropped < DROP and is_full(queue, size) do
+        if #victims == 0 then
+            victims = oldest_ready(queue, math.min(wanted, DROP - dropped))
+            wanted = wanted * 4
+        end
+        local victim = table.remove(victims, 1)
         if not victim or not drop(queue, victim) then
             return
         end
+        dropped = dropped + 1
     end
 end
 
@@ -341,10 +322,10 @@ local function take_away(operation, deliveries)
 end
 
 -- Answers nothing, or an error.
-local function carry_out(operation, room, is_alone)
+local function carry_out(operation)
     local queue, id = operation.queue, operation.id
     if operation.put then
-        make_way(queue, operation.size, room, is_alone)
+        make_way(queue, operation.size)
         return put_for(queue, operation.message, operation.lifetime)
     end
     local deliveries = deliveries_of(queue, id)
@@ -356,10 +337,9 @@ local function carry_out(operation, room, is_alone)
 end
 
 local function make(change)
-    local rooms = {}
-    local result = judge(change, rooms)
+    local result = judge(change)
     for _, operation in ipairs(result == DONE and change or {}) do
-        local why = carry_out(operation, rooms[operation.queue], #change == 1)
+        local why = carry_out(operation)
         if why then
             fail(why)
             return FAILED

@@ -251,8 +251,8 @@ end
 
 -- Another node may have had the last of it.
 local function tidy(name)
-    local pending = not queues[name] and redis.pcall('XPENDING', prefix .. name, GROUP, '-', '+', 1, ARGV[2])
-    if pending and (error_of(pending) or #pending == 0) then
+    local pending = redis.pcall('XPENDING', prefix .. name, GROUP, '-', '+', 1, ARGV[2])
+    if error_of(pending) or #pending == 0 then
         redis.call('SREM', KEYS[3], name)
     end
 end
