@@ -296,7 +296,7 @@ describe("What fails", { concurrency: true }, () => {
       assert.equal((await late.expect("MESSAGE")).text, "node-a is back");
     }));
 
-  test("Redis is killed and started again with its append-only file: nothing is lost, and nothing comes twice", () =>
+  test("Redis is killed and started again with its append-only file: nothing is lost, and what was held comes again", () =>
     withCluster(
       async ({ nodes: [a, b] }, redis) => {
         const queue = freshQueue();
@@ -311,17 +311,13 @@ describe("What fails", { concurrency: true }, () => {
         await redis.start();
         await Promise.all([acked, sent, ...[a, b].map(untilReady)]);
         const other = await consume(b, queue);
-        const rest = [];
-        while (rest.at(-1) !== "20") {
-          const message = await other.expect("MESSAGE");
-          await ack(other, message);
-          rest.push(message.text);
-        }
-        const [more] = await take(holder, 1);
-        assert.deepEqual(inOrder([more.text, ...rest]), texts(21).slice(6));
-        await ack(holder, held[2]);
-        await holder.request("DISCONNECT");
-        assert.deepEqual(inOrder(textsOf(await take(other, 4))), inOrder(["3", "4", "5", more.text]));
+        // What this node had is given back before it says what it has settled meanwhile, so "1" may come again too.
+        const arrived = () => [...holder.frames, ...other.frames].filter(({ text }) => text !== "1");
+        await eventually("all that was not acknowledged", () => new Set(textsOf(arrived())).size === 19);
+        assert.deepEqual(inOrder(textsOf(arrived())), inOrder(texts(21).slice(2)));
+        [...holder.frames, ...other.frames].forEach(({ text, headers }) =>
+          assert.equal(headers["delivery-count"], Number(text) <= 5 ? "2" : undefined, text),
+        );
       },
       {},
       DURABLE,
