@@ -11,8 +11,6 @@ if boot and boot ~= ARGV[2] then
 end
 local count = state ~= 'dead' and state
 if not count or count < tonumber(ARGV[3]) then
-    -- A server without memory left refuses it, but not behind another write.
-    redis.call('HDEL', KEYS[1], '')
     redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. ' ' .. ARGV[3])
 end
 return { (count and count >= tonumber(ARGV[4])) and 0 or 1, redis.call('HGETALL', KEYS[1]) }
