@@ -380,6 +380,11 @@ const char *__asan_default_options(void) {
     return "allocator_may_return_null=1";
 }
 
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void) {
+    return "allocator_may_return_null=1";
+}
+
 /* Not even its name can be kept. */
 static void test_calls_without_memory_are_away_with_the_others(void **state) {
     static const struct queue_policy policy = {.dead_letter = "q:dead", IDLE};
