@@ -1,6 +1,6 @@
 // What an idle session costs: opens many WebSocket sessions with one subscription each, sends one message to all, keeps
 // them idle for a while, sends another, and prints what the daemon's memory has grown by for each. Both messages must
-// reach each session exactly once.
+// reach each session exactly once, and each answers pings meanwhile.
 //
 //   node bench/idle.mjs [--sessions 10000] [--seconds 60] [--program build/stompd] [--workers 1]
 import { once } from "node:events";
@@ -22,7 +22,8 @@ const { Daemon } = await import("../tests/system/lib/daemon.mjs");
 const { residentKiB } = await import("../tests/system/lib/process.mjs");
 
 const SESSIONS = Number(options.sessions);
-const BUDGET_KIB = 6; // of a plain build; a session with its TCP and WebSocket state and one subscription
+const BUDGET_KIB = 4; // of a plain build; a session with its TCP and WebSocket state and one subscription
+const PING_TIME = "2s"; // so that all have answered a ping before the end
 const AT_A_TIME = 100;
 const ARRIVAL_MS = 60_000;
 const TOPIC = "/topic/idle";
@@ -48,6 +49,7 @@ function clientFrame(opcode, payload) {
 /** Just enough of WebSocket and STOMP that ten thousand fit into one process. */
 class IdleSession {
   messages = []; // bodies of the MESSAGEs received
+  pings = 0;
   closed = false;
   #pending = Buffer.alloc(0);
   #awaited = null;
@@ -122,6 +124,7 @@ class IdleSession {
 
   #take(opcode, payload) {
     if (opcode === PING) {
+      this.pings++;
       this.socket.write(clientFrame(PONG, payload));
     } else if (opcode === CLOSE) {
       this.socket.end();
@@ -170,11 +173,14 @@ async function measure(daemon) {
   await sleep(Number(options.seconds) * 1000);
   await sendToAll(sessions, "second", ["first", "second"]);
   const after = residentKiB(daemon.pid);
+  if (!sessions.every(({ pings }) => pings > 0)) {
+    throw new Error("not all sessions were pinged");
+  }
   const each = (kiB) => `${((kiB - before) / SESSIONS).toFixed(2)} KiB a session`;
   console.log(
     `${SESSIONS} WebSocket sessions with a subscription each, ${options.workers} worker(s), ${options.seconds} s idle`,
   );
-  console.log(`two messages to all: each arrived exactly once at each`);
+  console.log(`two messages to all: each arrived exactly once at each; all were pinged`);
   console.log(`resident memory: ${before} KiB before, ${opened} KiB when all were open (${each(opened)}),`);
   console.log(`${after} KiB after traffic: ${each(after)}`);
   sessions.forEach(({ socket }) => socket.destroy());
@@ -183,7 +189,8 @@ async function measure(daemon) {
   }
 }
 
-const daemon = await new Daemon({ limits: { connections: SESSIONS + 100 } }).start();
+const conf = { server: { "ping-time": PING_TIME }, limits: { connections: SESSIONS + 100 } };
+const daemon = await new Daemon(conf).start();
 try {
   await measure(daemon);
 } catch (error) {

@@ -4,8 +4,8 @@
 
 #include <libwebsockets.h>
 
-/* The protocols of a WebSocket listener: v12.stomp, v11.stomp, v10.stomp. `large` is for TLS (websocket.c says why). */
-const struct lws_protocols *websocket_protocols(bool large);
+/* The protocols of a WebSocket listener: v12.stomp, v11.stomp, v10.stomp. */
+const struct lws_protocols *websocket_protocols(void);
 
 /* permessage-deflate, for listeners that offer it. */
 const struct lws_extension *websocket_extensions(void);

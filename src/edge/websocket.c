@@ -7,16 +7,10 @@
 #include "connection.h"
 #include "deflate.h"
 #include "http.h"
+#include "receive_buffers.h"
 #include "transport.h"
 #include "upgrade.h"
 #include "wsframe.h"
-
-/*
- * Receive buffers decide what an idle session weighs. With TLS they must be as large as pt_serv_buf_size, or
- * libwebsockets 4.1 loops for ever on a paused socket with decrypted data pending.
- */
-#define RX_BUFFER_SMALL 1024
-#define RX_BUFFER_LARGE 16384
 
 /* A response to an upgrade is at most this long before our ADD_HEADERS. */
 #define RESPONSE_SEARCHED 512
@@ -92,6 +86,14 @@ static void on_receive(struct connection *connection, struct lws *wsi, struct by
         inbound_take(connection, &piece);
 }
 
+/* All idle sessions are pinged, so the payload must not stay. */
+static void on_pong(struct connection *connection, void *payload) {
+    connection->worker->now_ms = worker_time(connection->worker);
+    if (connection->session)
+        session_heard(connection->session, connection->worker->now_ms);
+    receive_buffer_clear(payload);
+}
+
 static int websocket_callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len) {
     struct connection *connection = lws_get_opaque_user_data(wsi);
     if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS)
@@ -112,9 +114,7 @@ static int websocket_callback(struct lws *wsi, enum lws_callback_reasons reason,
         on_receive(connection, wsi, (struct bytes){in, len});
         return 0;
     case LWS_CALLBACK_RECEIVE_PONG:
-        connection->worker->now_ms = worker_time(connection->worker);
-        if (connection->session)
-            session_heard(connection->session, connection->worker->now_ms);
+        on_pong(connection, in);
         return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
         connection_writable(connection);
@@ -139,20 +139,14 @@ static int websocket_callback(struct lws *wsi, enum lws_callback_reasons reason,
     }
 }
 
-#define PROTOCOL(protocol_name, buffer)                                                                                \
+#define PROTOCOL(protocol_name)                                                                                        \
     {                                                                                                                  \
-        .name = (protocol_name), .callback = websocket_callback, .rx_buffer_size = (buffer),                           \
-        .tx_packet_size = RX_BUFFER_LARGE                                                                              \
+        .name = (protocol_name), .callback = websocket_callback, .rx_buffer_size = RECEIVE_BUFFER_SIZE,                \
+        .tx_packet_size = RECEIVE_BUFFER_SIZE                                                                          \
     }
 
-const struct lws_protocols *websocket_protocols(bool large) {
-    static const struct lws_protocols small_buffers[] = {PROTOCOL("v12.stomp", RX_BUFFER_SMALL),
-                                                         PROTOCOL("v11.stomp", RX_BUFFER_SMALL),
-                                                         PROTOCOL("v10.stomp", RX_BUFFER_SMALL),
-                                                         {0}};
-    static const struct lws_protocols large_buffers[] = {PROTOCOL("v12.stomp", RX_BUFFER_LARGE),
-                                                         PROTOCOL("v11.stomp", RX_BUFFER_LARGE),
-                                                         PROTOCOL("v10.stomp", RX_BUFFER_LARGE),
-                                                         {0}};
-    return large ? large_buffers : small_buffers;
+const struct lws_protocols *websocket_protocols(void) {
+    static const struct lws_protocols protocols[] = {
+        PROTOCOL("v12.stomp"), PROTOCOL("v11.stomp"), PROTOCOL("v10.stomp"), {0}};
+    return protocols;
 }

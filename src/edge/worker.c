@@ -5,10 +5,12 @@
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "connection.h"
 #include "deflate.h"
+#include "receive_buffers.h"
 #include "stompd/base/clock.h"
 #include "stompd/base/log.h"
 #include "stompd/edge/loop.h"
@@ -16,8 +18,8 @@
 #include "transport.h"
 #include "worker_state.h"
 
-/* libwebsockets' buffer for reading, shared by a worker's connections; see websocket.c for why it is this large. */
-#define SERVICE_BUFFER 16384
+/* libwebsockets' buffer for reading, shared by a worker's connections. */
+#define SERVICE_BUFFER RECEIVE_BUFFER_SIZE
 
 /* Cookies of several kilobytes must fit: what is larger is dropped without an answer. */
 #define HTTP_HEADERS_MAX 16384
@@ -61,6 +63,12 @@ static void on_lws_log(int level, const char *line) {
                 (int)strcspn(line, "\n"), line);
 }
 
+/* As many connections as there may be. */
+static size_t open_files_limit(void) {
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 0;
+}
+
 static bool create_context(struct worker *worker) {
     static const lws_retry_bo_t no_validity_timer = {0}; /* ours is cheaper: connection.c pings */
     void *loops[] = {loop_native(worker->loop)};
@@ -75,16 +83,10 @@ static bool create_context(struct worker *worker) {
         .retry_and_idle_policy = &no_validity_timer,
     };
     lws_set_log_level(LLL_ERR | LLL_WARN, on_lws_log);
+    receive_buffers_open(open_files_limit());
+    lws_set_allocator(receive_buffers_allocate);
     worker->context = lws_create_context(&info);
     return worker->context != NULL;
-}
-
-/* TLS needs large receive buffers (websocket.c says why). */
-static bool needs_large_buffers(const struct worker *worker) {
-    for (size_t n = 0; n < worker->settings->listener_count; n++)
-        if (worker->settings->listeners[n].protocol == LISTENER_WS && worker->settings->listeners[n].tls_certificate)
-            return true;
-    return false;
 }
 
 void listener_has_tls(struct lws_vhost *vhost, struct ssl_ctx_st *tls) {
@@ -121,12 +123,12 @@ static struct lws_vhost *create_vhost(struct worker *worker, const struct lws_pr
 
 /*
  * A client's Host header or TLS server name makes libwebsockets look for another vhost; on adopted sockets it then
- * takes the first one, whatever the name. So the first one is made to suit every socket: WebSocket protocols with
- * buffers that are large enough for all, and no certificate, so that each listener keeps its own. What else differs
- * between listeners is decided by connection->listener.
+ * takes the first one, whatever the name. So the first one is made to suit every socket: WebSocket protocols, and no
+ * certificate, so that each listener keeps its own. What else differs between listeners is decided by
+ * connection->listener.
  */
 static bool create_listeners(struct worker *worker) {
-    const struct lws_protocols *websocket = websocket_protocols(needs_large_buffers(worker));
+    const struct lws_protocols *websocket = websocket_protocols();
     worker->client_tls = SSL_CTX_new(TLS_client_method());
     worker->listeners = calloc(worker->settings->listener_count, sizeof *worker->listeners);
     if (!worker->client_tls || !worker->listeners || !create_vhost(worker, websocket, NULL))
