@@ -57,6 +57,10 @@ void loop_turn(struct loop *loop) {
     uv_run(&loop->uv, UV_RUN_ONCE);
 }
 
+uint64_t loop_time_ms(const struct loop *loop) {
+    return uv_now(&loop->uv) + 1; /* as clock_ms() counts */
+}
+
 void loop_wake(void *loop) {
     uv_async_send(&((struct loop *)loop)->wake);
 }

@@ -37,12 +37,12 @@ static uint64_t without_standstill(uint64_t passed_ms) {
 }
 
 uint64_t worker_time(const struct worker *worker) {
-    return worker->ticked_ms + without_standstill(clock_ms() - worker->ticked_clock_ms);
+    return worker->ticked_ms + without_standstill(loop_time_ms(worker->loop) - worker->ticked_clock_ms);
 }
 
 static void on_tick(void *arg) {
     struct worker *worker = arg;
-    uint64_t clock = clock_ms();
+    uint64_t clock = loop_time_ms(worker->loop);
     uint64_t passed = clock - worker->ticked_clock_ms;
     uint64_t stood_still = passed - without_standstill(passed);
     worker->ticked_clock_ms = clock;

@@ -47,7 +47,7 @@ struct worker {
     struct buffer packed;
     uint64_t now_ms;          /* of this turn, by worker_time() */
     uint64_t ticked_ms;       /* the same at the last tick */
-    uint64_t ticked_clock_ms; /* clock_ms() then */
+    uint64_t ticked_clock_ms; /* loop_time_ms() then */
     struct worker_counters counters;
     unsigned released;           /* sockets closed in this turn */
     struct mail_batch to_hub;    /* posted at the end of the turn */
@@ -62,7 +62,7 @@ struct worker {
 };
 
 /*
- * The time by which clients are judged: milliseconds like clock_ms(), without those in which the worker stood still
+ * The time by which clients are judged: milliseconds like loop_time_ms(), without those in which the worker stood still
  * (the process was stopped, its machine paused, or a turn took very long), so that nobody is late who could not be
  * heard.
  */

@@ -6,6 +6,7 @@
 #define STOMPD_EDGE_LOOP_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "stompd/base/compiler.h"
 
@@ -23,6 +24,9 @@ unsigned long long loop_lws_option(void);
 
 /* One turn: waits for something to happen and runs all that is ready. */
 void loop_turn(struct loop *loop);
+
+/* clock_ms() as of when the loop last woke up or called `tick`; costs no look at the clock. */
+uint64_t loop_time_ms(const struct loop *loop);
 
 /* Ends the wait of a running or the next turn. Thread-safe. */
 void loop_wake(void *loop);
