@@ -1,4 +1,4 @@
-/* Reads decimal numbers. */
+/* Reads and writes decimal numbers. */
 #include "stompd/base/decimal.h"
 
 static uint64_t append_digit(uint64_t number, char digit) {
@@ -15,4 +15,16 @@ bool decimal_read(struct bytes text, uint64_t *number) {
     }
     *number = value;
     return text.len > 0;
+}
+
+char *decimal_write(char *to, uint64_t number) {
+    char digits[DECIMAL_DIGITS];
+    char *end = digits + sizeof digits;
+    char *first = end;
+    do {
+        *--first = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    memcpy(to, first, (size_t)(end - first));
+    return to + (end - first);
 }

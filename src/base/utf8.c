@@ -1,22 +1,37 @@
 /* UTF-8 validity, after the table of well-formed byte sequences in the Unicode standard (table 3-7). */
 #include "stompd/base/utf8.h"
 
-#include <stdint.h>
+#include "stompd/base/words.h"
 
-static bool is_ascii_word(const unsigned char *at) {
-    uint64_t word;
-    memcpy(&word, at, sizeof word);
-    return (word & 0x8080808080808080) == 0;
+static bool is_high(char c) {
+    return (unsigned char)c >= 0x80;
 }
 
-/* The length of the well-formed sequence at `at`, or 0. Only the second byte has bounds that depend on the first. */
+/* How many ASCII bytes the text begins with. Most texts are nothing else, so it goes by four words as long as it can. */
+static size_t ascii_len(const char *text, size_t len) {
+    size_t at = 0;
+    for (; len - at >= 4 * WORD_SIZE; at += 4 * WORD_SIZE) {
+        const char *words = text + at;
+        if (word_find_high(word_at(words) | word_at(words + WORD_SIZE) | word_at(words + 2 * WORD_SIZE) |
+                           word_at(words + 3 * WORD_SIZE)))
+            break;
+    }
+    while (len - at >= WORD_SIZE && !word_find_high(word_at(text + at)))
+        at += WORD_SIZE;
+    while (at < len && !is_high(text[at]))
+        at++;
+    return at;
+}
+
+/*
+ * The length of the well-formed sequence of several bytes at `at`, or 0. Only the second byte has bounds that depend on
+ * the first.
+ */
 static size_t sequence_len(const unsigned char *at, size_t left) {
     unsigned char lead = at[0];
     unsigned char low = 0x80;
     unsigned char high = 0xbf;
     size_t len;
-    if (lead < 0x80)
-        return 1;
     if (lead < 0xc2 || lead > 0xf4)
         return 0;
     if (lead < 0xe0) {
@@ -39,15 +54,12 @@ static size_t sequence_len(const unsigned char *at, size_t left) {
     return len;
 }
 
-bool utf8_is_valid(struct bytes bytes) {
-    const unsigned char *data = (const unsigned char *)bytes.data;
+bool utf8_is_valid(struct bytes text) {
     size_t at = 0;
-    while (at < bytes.len) {
-        if (bytes.len - at >= sizeof(uint64_t) && is_ascii_word(data + at)) {
-            at += sizeof(uint64_t);
-            continue;
-        }
-        size_t len = sequence_len(data + at, bytes.len - at);
+    while (at < text.len) {
+        const char *rest = text.data + at;
+        size_t left = text.len - at;
+        size_t len = is_high(*rest) ? sequence_len((const unsigned char *)rest, left) : ascii_len(rest, left);
         if (len == 0)
             return false;
         at += len;

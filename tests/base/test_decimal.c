@@ -1,4 +1,4 @@
-/* Decimal numbers: what is one, and the largest. */
+/* Decimal numbers: what is one, the largest, and how they are written. */
 #include "stompd/base/decimal.h"
 
 #include <setjmp.h>
@@ -45,11 +45,27 @@ static void test_what_is_no_number(void **state) {
     refuse("ten");
 }
 
+static void expect_written(uint64_t number, const char *text) {
+    char digits[DECIMAL_DIGITS];
+    assert_int_equal(decimal_write(digits, number) - digits, strlen(text));
+    assert_memory_equal(digits, text, strlen(text));
+}
+
+static void test_numbers_are_written_without_leading_zeros(void **state) {
+    (void)state;
+    expect_written(0, "0");
+    expect_written(9, "9");
+    expect_written(10, "10");
+    expect_written(1000000, "1000000");
+    expect_written(UINT64_MAX, "18446744073709551615");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_too_large_counts_as_the_largest),
         cmocka_unit_test(test_what_is_no_number),
+        cmocka_unit_test(test_numbers_are_written_without_leading_zeros),
     };
     return cmocka_run_group_tests_name("decimal", tests, NULL, NULL);
 }

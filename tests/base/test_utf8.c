@@ -85,16 +85,16 @@ static void each_byte_of_a_sequence_must_continue_it(void **state) {
 }
 
 /*
- * Around the step of eight bytes at a time: a sequence behind any number of ASCII bytes, whole and cut short, with
- * ASCII behind it.
+ * Around the steps of 32 and of eight bytes at a time: a sequence behind any number of ASCII bytes, whole and cut short,
+ * with ASCII behind it.
  */
 static void sequences_are_seen_at_any_place_among_ascii(void **state) {
     (void)state;
     static const uint32_t codes[] = {0xe9, 0x20ac, 0x1f600};
-    char text[40];
+    char text[110];
     for (size_t n = 0; n < sizeof codes / sizeof codes[0]; n++) {
         size_t len = proper_len(codes[n]);
-        for (size_t before = 0; before < 32; before++) {
+        for (size_t before = 0; before < 72; before++) {
             memset(text, 'a', sizeof text);
             encode(text + before, codes[n], len);
             assert_true(utf8_is_valid((struct bytes){text, sizeof text}));

@@ -7,7 +7,7 @@
 #include "stompd/base/bytes.h"
 
 /* Fast over ASCII: bodies are checked once, at SEND. */
-bool utf8_is_valid(struct bytes bytes);
+bool utf8_is_valid(struct bytes text);
 
 /* Text that comes in pieces, which may be cut within a character. Zero-initialised is the start of a text. */
 struct utf8_stream {
