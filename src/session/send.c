@@ -2,8 +2,6 @@
  * SEND and transactions: where a message goes, what its receivers see, and when. To topics and users it is published at
  * once or with COMMIT; to queues and applications it goes as a change to the store. Section names are those of STOMP 1.2.
  */
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "frames.h"
@@ -14,7 +12,8 @@
 #include "stompd/stomp/writer.h"
 
 /* "<boot id>-<worker>-<n>": boot ids are short. */
-#define MESSAGE_ID_MAX 80
+#define BOOT_ID_MAX    40
+#define MESSAGE_ID_MAX (BOOT_ID_MAX + 2 * (1 + DECIMAL_DIGITS))
 
 /* ---- transactions ("BEGIN", "COMMIT", "ABORT") ---- */
 
@@ -179,14 +178,25 @@ static bool address(struct session *session, const struct stomp_frame *frame, co
     return true;
 }
 
+/* The id lies in `room`. */
+static struct bytes make_message_id(struct session_env *env, char room[MESSAGE_ID_MAX]) {
+    size_t boot_len = strnlen(env->boot_id, BOOT_ID_MAX);
+    char *end = room + boot_len;
+    memcpy(room, env->boot_id, boot_len);
+    *end++ = '-';
+    end = decimal_write(end, env->owner);
+    *end++ = '-';
+    end = decimal_write(end, ++env->messages);
+    return (struct bytes){room, (size_t)(end - room)};
+}
+
 static struct message *build_message(struct session *session, const struct stomp_frame *frame,
                                      const struct destination *destination) {
     struct session_env *env = session->env;
     struct stomp_header added[3];
     char id[MESSAGE_ID_MAX];
-    int id_len = snprintf(id, sizeof id, "%s-%u-%" PRIu64, env->boot_id, env->owner, ++env->messages);
     struct stomp_publication publication = {.destination = destination->whole,
-                                            .message_id = {id, (size_t)id_len},
+                                            .message_id = make_message_id(env, id),
                                             .headers = frame->headers,
                                             .header_count = frame->header_count,
                                             .body = frame->body,

@@ -3,6 +3,8 @@
 
 #include <limits.h>
 
+#include "stompd/base/words.h"
+
 /* What stands behind the backslash for each octet that must be escaped; 0 for those that stay as they are. */
 static const char letters[][UCHAR_MAX + 1] = {
     [STOMP_1_0] = {0},
@@ -45,14 +47,33 @@ bool stomp_unescape(char *data, size_t *len) {
     return true;
 }
 
+static uint64_t find_line_end(uint64_t word) {
+    return word_find(word, '\n') | word_find(word, '\r');
+}
+
+static uint64_t find_line_end_or_colon(uint64_t word) {
+    return find_line_end(word) | word_find(word, ':');
+}
+
+/* Whatever is escaped by any version, and more. */
+static uint64_t find_special(uint64_t word) {
+    return word_find_below(word, ' ') | word_find(word, ':') | word_find(word, '\\');
+}
+
+bool stomp_is_plain(const struct stomp_header *header) {
+    return !words_have(header->name, find_special) && !words_have(header->value, find_special);
+}
+
 size_t stomp_escaped_len(struct bytes text, enum stomp_version version) {
     size_t len = text.len;
-    for (size_t i = 0; i < text.len; i++)
+    for (size_t i = 0; i < text.len && version != STOMP_1_0; i++)
         len += letters[version][(unsigned char)text.data[i]] != 0;
     return len;
 }
 
 char *stomp_escape(char *to, struct bytes text, enum stomp_version version) {
+    if (version == STOMP_1_0 && text.len > 0)
+        return (char *)memcpy(to, text.data, text.len) + text.len;
     for (size_t i = 0; i < text.len; i++) {
         char letter = letters[version][(unsigned char)text.data[i]];
         if (letter) {
@@ -65,14 +86,7 @@ char *stomp_escape(char *to, struct bytes text, enum stomp_version version) {
     return to;
 }
 
-static bool has(struct bytes text, char c) {
-    return text.len > 0 && memchr(text.data, c, text.len) != NULL;
-}
-
-static bool has_line_end(struct bytes text) {
-    return has(text, '\n') || has(text, '\r');
-}
-
-bool stomp_can_carry(struct stomp_header header, enum stomp_version version) {
-    return version != STOMP_1_0 || !(has(header.name, ':') || has_line_end(header.name) || has_line_end(header.value));
+bool stomp_can_carry(const struct stomp_header *header, enum stomp_version version) {
+    return version != STOMP_1_0 ||
+           !(words_have(header->name, find_line_end_or_colon) || words_have(header->value, find_line_end));
 }

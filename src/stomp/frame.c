@@ -15,6 +15,8 @@ const char *stomp_command_name(enum stomp_command command) {
 }
 
 enum stomp_command stomp_command_find(struct bytes name) {
+    if (bytes_equal(name, BYTES("SEND"))) /* nearly every frame */
+        return STOMP_SEND;
     for (size_t i = STOMP_UNKNOWN + 1; i < COUNT(command_names); i++) {
         if (bytes_equal(name, bytes_of(command_names[i])))
             return (enum stomp_command)i;
@@ -28,18 +30,6 @@ const struct bytes *stomp_frame_find(const struct stomp_frame *frame, struct byt
             return &frame->headers[i].value;
     }
     return NULL;
-}
-
-static bool is_blank(char c) {
-    return c == ' ' || c == '\t';
-}
-
-struct bytes stomp_trim(struct bytes text) {
-    while (text.len > 0 && is_blank(text.data[0]))
-        text = bytes_skip(text, 1);
-    while (text.len > 0 && is_blank(text.data[text.len - 1]))
-        text.len--;
-    return text;
 }
 
 void stomp_frame_trim(struct stomp_frame *frame) {

@@ -146,6 +146,32 @@ static void test_row_value_encoding_colons_split_1_0_from_the_later_versions(voi
     message_unref(message);
 }
 
+#define MANY 70
+
+/* One of so many headers needs escaping, and no other is taken for it. */
+static void test_row_value_encoding_any_of_many_headers_may_need_it(void **state) {
+    (void)state;
+    for (size_t n = 0; n < MANY; n++) {
+        struct stomp_header headers[MANY];
+        char expected[2][MANY * sizeof "x:a\\cb\n"] = {"", ""};
+        for (size_t i = 0; i < MANY; i++) {
+            headers[i] = (struct stomp_header){BYTES("x"), i == n ? BYTES("a:b") : BYTES("y")};
+            strcat(expected[0], i == n ? "x:a:b\n" : "x:y\n");
+            strcat(expected[1], i == n ? "x:a\\cb\n" : "x:y\n");
+        }
+        struct message *message = stomp_write_control(1, "ERROR", headers, MANY, nothing, STOMP_1_0);
+        struct message *escaped = stomp_write_control(1, "ERROR", headers, MANY, nothing, STOMP_1_2);
+        assert_non_null(message);
+        assert_non_null(escaped);
+        assert_memory_equal(message_head(message, STOMP_1_0).data + strlen("ERROR\n"), expected[0],
+                            strlen(expected[0]));
+        assert_memory_equal(message_head(escaped, STOMP_1_2).data + strlen("ERROR\n"), expected[1],
+                            strlen(expected[1]));
+        message_unref(message);
+        message_unref(escaped);
+    }
+}
+
 /* Two headers that need escaping from 1.1 on, in front of what `message` has; takes it over. */
 static struct message *with_two_more(struct message *message) {
     struct stomp_header headers[] = {{BYTES("from"), BYTES("/queue/a:b\r")}, {BYTES("why"), BYTES("full")}};
@@ -314,6 +340,7 @@ int main(void) {
         cmocka_unit_test(test_a_message_with_nothing_to_escape_has_one_head_for_all_versions),
         cmocka_unit_test(test_row_value_encoding_a_message_is_escaped_for_each_version),
         cmocka_unit_test(test_row_value_encoding_colons_split_1_0_from_the_later_versions),
+        cmocka_unit_test(test_row_value_encoding_any_of_many_headers_may_need_it),
         cmocka_unit_test(test_headers_are_added_in_front_of_every_head),
         cmocka_unit_test(test_headers_added_to_one_head_for_all_versions_are_still_escaped_for_each),
         cmocka_unit_test(test_heads_stay_shared_when_what_is_added_needs_no_escaping),

@@ -13,6 +13,12 @@
 /* Unescapes in place and shortens the value. False on a sequence that is none of \n \c \\ \r. */
 MUST_CHECK bool stomp_unescape(char *data, size_t *len);
 
+/*
+ * True when the header certainly is the same in every version, having nothing that any of them escapes. (A false alarm
+ * is raised by control characters that none does.)
+ */
+bool stomp_is_plain(const struct stomp_header *header);
+
 /* Bytes that the text takes when escaped for that version. 1.0: its own length. */
 size_t stomp_escaped_len(struct bytes text, enum stomp_version version);
 
@@ -20,6 +26,6 @@ size_t stomp_escaped_len(struct bytes text, enum stomp_version version);
 char *stomp_escape(char *to, struct bytes text, enum stomp_version version);
 
 /* False when the version has no way to write this header (see above); always true from 1.1 on. */
-bool stomp_can_carry(struct stomp_header header, enum stomp_version version);
+bool stomp_can_carry(const struct stomp_header *header, enum stomp_version version);
 
 #endif

@@ -47,8 +47,18 @@ enum stomp_command stomp_command_find(struct bytes name);
 /* The value of the first header with that name (1.2, "Repeated Header Entries"), or NULL. */
 const struct bytes *stomp_frame_find(const struct stomp_frame *frame, struct bytes name);
 
+static inline bool stomp_is_blank(char c) {
+    return c == ' ' || c == '\t';
+}
+
 /* The text without the blanks (spaces and tabs) around it. */
-struct bytes stomp_trim(struct bytes text);
+static inline struct bytes stomp_trim(struct bytes text) {
+    while (text.len > 0 && stomp_is_blank(text.data[0]))
+        text = bytes_skip(text, 1);
+    while (text.len > 0 && stomp_is_blank(text.data[text.len - 1]))
+        text.len--;
+    return text;
+}
 
 /* Removes blanks around all names and values, as 1.0's examples pad them ("login: x"). For 1.0 only. */
 void stomp_frame_trim(struct stomp_frame *frame);
