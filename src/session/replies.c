@@ -77,8 +77,7 @@ bool replies_prepare(struct session *session) {
     struct stomp_frame frame = {.headers = env->headers, .header_capacity = env->header_capacity};
     struct destination destination;
     struct bytes name;
-    const struct stomp_parser *parser = &session->parser;
-    if (session->state != SESSION_OPEN || !memmem(parser->frame, parser->head_len, "reply-to", strlen("reply-to")))
+    if (session->state != SESSION_OPEN || !session->parser.has_reply_to)
         return true;
     if (!peek(session, &frame))
         return false;

@@ -9,6 +9,7 @@
 #include "stompd/stomp/parser.h"
 
 #include "stompd/base/utf8.h"
+#include "stompd/base/words.h"
 #include "stompd/stomp/escape.h"
 
 struct input {
@@ -26,6 +27,7 @@ static void start_over(struct stomp_parser *parser) {
     parser->header_count = 0;
     parser->body_len = 0;
     parser->has_content_length = false;
+    parser->has_reply_to = false;
 }
 
 void stomp_parser_init(struct stomp_parser *parser, const struct stomp_parser_limits *limits, struct fault *fault) {
@@ -147,7 +149,8 @@ static bool read_content_length(struct stomp_parser *parser, struct bytes value)
         unsigned digit = (unsigned)(value.data[i] - '0');
         if (digit > 9)
             return fault_set(parser->fault, FAULT_PROTOCOL, "content-length is not a decimal number");
-        length = length > (SIZE_MAX - digit) / 10 ? SIZE_MAX : length * 10 + digit;
+        if (__builtin_mul_overflow(length, 10, &length) || __builtin_add_overflow(length, digit, &length))
+            length = SIZE_MAX;
     }
     if (value.len == 0)
         return fault_set(parser->fault, FAULT_PROTOCOL, "content-length is empty");
@@ -172,6 +175,7 @@ static bool end_header(struct stomp_parser *parser, struct bytes line) {
         name = stomp_trim(name);
         value = stomp_trim(value);
     }
+    parser->has_reply_to |= bytes_equal(name, BYTES("reply-to"));
     if (parser->has_content_length || !bytes_equal(name, BYTES("content-length")))
         return true;
     return read_content_length(parser, value);
@@ -200,14 +204,29 @@ static bool end_line(struct stomp_parser *parser, struct bytes line) {
     return line.len > 0 ? end_header(parser, line) : end_head(parser);
 }
 
+static uint64_t find_end(uint64_t word) {
+    return word_find(word, '\n') | word_find(word, '\0');
+}
+
+/* Up to the first LF or NUL. */
+static size_t line_text_len(const char *data, size_t len) {
+    size_t at = 0;
+    for (; len - at >= WORD_SIZE; at += WORD_SIZE) {
+        uint64_t found = find_end(word_at(data + at));
+        if (found)
+            return at + word_first(found);
+    }
+    while (at < len && data[at] != '\n' && data[at] != '\0')
+        at++;
+    return at;
+}
+
 static bool read_line(struct stomp_parser *parser, struct input *input, size_t available) {
-    const char *end = memchr(input->data, '\n', available);
-    size_t text_len = end ? (size_t)(end - input->data) : available;
-    const char *nul = text_len > 0 ? memchr(input->data, '\0', text_len) : NULL;
-    if (nul)
-        text_len = (size_t)(nul - input->data);
+    size_t text_len = line_text_len(input->data, available);
+    bool ends = text_len < available;
+    bool nul = ends && input->data[text_len] == '\0';
     size_t line_len = parser->frame_len + text_len - parser->line_start;
-    if (!extend(parser, input, end && !nul ? text_len + 1 : text_len))
+    if (!extend(parser, input, ends && !nul ? text_len + 1 : text_len))
         return false;
     struct bytes line = strip_cr(parser, (struct bytes){parser->frame + parser->line_start, line_len});
     if (line.len > parser->limits->header_size)
@@ -215,7 +234,16 @@ static bool read_line(struct stomp_parser *parser, struct input *input, size_t a
                          parser->limits->header_size);
     if (nul)
         return fault_set(parser->fault, FAULT_PROTOCOL, "NUL within the command or headers");
-    return end ? end_line(parser, line) : true;
+    return !ends || end_line(parser, line);
+}
+
+static bool read_head(struct stomp_parser *parser, struct input *input, size_t available) {
+    size_t beyond = input->len - available;
+    do {
+        if (!read_line(parser, input, input->len - beyond))
+            return false;
+    } while (input->len > beyond && (parser->state == STOMP_PARSER_COMMAND || parser->state == STOMP_PARSER_HEADERS));
+    return true;
 }
 
 static bool read_body(struct stomp_parser *parser, struct input *input, size_t available) {
@@ -262,7 +290,7 @@ static bool step(struct stomp_parser *parser, struct input *input) {
         return read_body(parser, input, available);
     if (parser->state == STOMP_PARSER_BODY_NUL)
         return read_body_to_nul(parser, input, available);
-    return read_line(parser, input, available);
+    return read_head(parser, input, available);
 }
 
 static bool advance(struct stomp_parser *parser, struct input *input) {

@@ -69,6 +69,7 @@ struct stomp_parser {
     size_t header_count;
     size_t body_len; /* by content-length, else counted */
     bool has_content_length;
+    bool has_reply_to;   /* known before the frame is taken, for who has to prepare for the reply */
     struct fault *fault; /* borrowed; filled on STOMP_PARSE_FAULT */
 };
 
