@@ -6,9 +6,7 @@
 
 #define FIRST_CAPACITY 64
 
-bool buffer_reserve(struct buffer *buffer, size_t extra) {
-    if (extra <= buffer->capacity - buffer->len)
-        return true;
+bool buffer_grow(struct buffer *buffer, size_t extra) {
     if (extra > SIZE_MAX / 2 - buffer->len)
         return false;
     size_t capacity = buffer->capacity > 0 ? buffer->capacity * 2 : FIRST_CAPACITY;

@@ -26,13 +26,3 @@ void message_unref(struct message *message) {
     if (atomic_fetch_sub_explicit(&message->refs, 1, memory_order_acq_rel) == 1)
         free(message);
 }
-
-void message_ref_local(struct message *message, unsigned owner) {
-    if (message->local[owner]++ == 0)
-        message_ref(message);
-}
-
-void message_unref_local(struct message *message, unsigned owner) {
-    if (--message->local[owner] == 0)
-        message_unref(message);
-}

@@ -22,19 +22,18 @@ static bool is_choked(struct connection *connection) {
     return lws_partial_buffered(connection->wsi) != 0;
 }
 
-/* Bytes of the entry's frame with its WebSocket head. */
-static size_t framed_size(const struct connection *connection, const struct outbox_entry *entry) {
-    size_t size = outbox_entry_size(&connection->session->outbox, entry);
-    return connection_is_websocket(connection) ? wsframe_head_len(size) + size : size;
+/* Bytes of the entry's frame at most, with a WebSocket head. */
+static size_t framed_max(const struct outbox_entry *entry) {
+    return WSFRAME_HEAD_MAX + entry->size;
 }
 
 /* Compressed where that makes it smaller. NULL: as it is. */
-static char *lay_out_packed(const struct connection *connection, const struct outbox_entry *entry,
-                            enum wsframe_opcode opcode, char *to) {
+SELDOM static char *lay_out_packed(const struct connection *connection, const struct outbox_entry *entry,
+                                   enum wsframe_opcode opcode, char *to) {
     struct worker *worker = connection->worker;
     const struct outbox *outbox = &connection->session->outbox;
     worker->plain.len = 0;
-    if (!buffer_reserve(&worker->plain, outbox_entry_size(outbox, entry)))
+    if (!buffer_reserve(&worker->plain, entry->size))
         return NULL;
     worker->plain.len = (size_t)(outbox_entry_write(outbox, entry, worker->plain.data) - worker->plain.data);
     if (!compressor_pack(worker->compressor, buffer_bytes(&worker->plain), &worker->packed))
@@ -44,7 +43,7 @@ static char *lay_out_packed(const struct connection *connection, const struct ou
     return to + worker->packed.len;
 }
 
-/* At most framed_size() bytes; returns their end. */
+/* At most framed_max() bytes; returns their end. */
 static char *lay_out(const struct connection *connection, const struct outbox_entry *entry, char *to) {
     const struct outbox *outbox = &connection->session->outbox;
     if (connection_is_websocket(connection)) {
@@ -52,28 +51,29 @@ static char *lay_out(const struct connection *connection, const struct outbox_en
         char *end = connection->compressed ? lay_out_packed(connection, entry, opcode, to) : NULL;
         if (end)
             return end;
-        to = wsframe_head_write(to, opcode, outbox_entry_size(outbox, entry));
+        to = wsframe_head_write(to, opcode, entry->size);
     }
     return outbox_entry_write(outbox, entry, to);
 }
 
-/* Lays as many frames as fit into the scratch. False: out of memory for a large one. */
+/* Lays as many frames as fit into the scratch, at least one: the outbox has some. False: out of memory for a large one. */
 static bool fill_scratch(struct connection *connection) {
-    uint64_t messages = 0;
-    struct outbox *outbox = &connection->session->outbox;
+    struct session *session = connection->session;
     struct buffer *scratch = &connection->worker->scratch;
-    const struct outbox_entry *entry;
+    const struct outbox_entry *entry = outbox_front(&session->outbox);
+    size_t room = framed_max(entry) > SCRATCH_SIZE ? framed_max(entry) : SCRATCH_SIZE;
+    uint64_t messages = 0;
     scratch->len = 0;
-    while ((entry = outbox_front(outbox)) != NULL) {
-        size_t size = framed_size(connection, entry);
-        if (scratch->len > 0 && scratch->len + size > SCRATCH_SIZE)
-            break;
-        if (!buffer_reserve(scratch, size > SCRATCH_SIZE ? size : SCRATCH_SIZE - scratch->len))
-            return false;
-        scratch->len = (size_t)(lay_out(connection, entry, scratch->data + scratch->len) - scratch->data);
+    if (!buffer_reserve(scratch, room))
+        return false;
+    char *end = scratch->data;
+    do {
+        end = lay_out(connection, entry, end);
         messages += entry->subscription != NULL;
-        session_pop(connection->session);
-    }
+        session_pop(session);
+        entry = outbox_front(&session->outbox);
+    } while (entry && framed_max(entry) <= room - (size_t)(end - scratch->data));
+    scratch->len = (size_t)(end - scratch->data);
     counter_add(&connection->worker->counters.written, messages);
     return true;
 }
@@ -141,12 +141,16 @@ static bool has_input(const struct connection *connection) {
            ioctl(fd, FIONREAD, &unread) == 0 && unread > 0;
 }
 
+static void give_back_large(struct buffer *buffer) {
+    if (buffer->capacity > SCRATCH_KEPT)
+        buffer_free(buffer);
+}
+
 /* One large frame must not cost the worker its size for ever. */
 static void give_back_scratch(struct worker *worker) {
-    struct buffer *const buffers[] = {&worker->scratch, &worker->plain, &worker->packed};
-    for (size_t n = 0; n < sizeof buffers / sizeof buffers[0]; n++)
-        if (buffers[n]->capacity > SCRATCH_KEPT)
-            buffer_free(buffers[n]);
+    give_back_large(&worker->scratch);
+    give_back_large(&worker->plain);
+    give_back_large(&worker->packed);
 }
 
 void connection_make_room(struct session *session) {
@@ -156,7 +160,7 @@ void connection_make_room(struct session *session) {
 }
 
 /* The session has ended: its last frames are written, then the transport closes, within CONNECTION_LINGER_MS. */
-static void begin_closing(struct connection *connection) {
+SELDOM static void begin_closing(struct connection *connection) {
     bool shutdown = connection->session->end == FAULT_SHUTDOWN;
     connection->phase = CONNECTION_CLOSING;
     connection->linger_ms =
@@ -221,7 +225,7 @@ static void shut_our_end(struct connection *connection) {
  * All that the session left is written: say so to the client, who closes then (or is cut when CONNECTION_LINGER_MS are
  * over).
  */
-static void say_goodbye(struct connection *connection) {
+SELDOM static void say_goodbye(struct connection *connection) {
     connection->phase = CONNECTION_CLOSED;
     connection_hold(connection, false);
     if (connection_is_websocket(connection))

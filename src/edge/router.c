@@ -302,16 +302,20 @@ static void deliver(struct router *router, struct subscriber *subscriber, struct
         session_deliver(subscription, message);
 }
 
+static void deliver_all(struct router *router, struct subscriber *const *subscribers, size_t count,
+                        struct message *message, struct reach *reach) {
+    for (size_t n = 0; n < count; n++)
+        deliver(router, subscribers[n], message, reach);
+}
+
 /* Delivers to this worker's sessions. In a cluster the hub wants all. False: out of memory. */
 static bool deliver_here(struct router *router, struct message *message, struct reach *reach) {
     struct match match;
     *reach = (struct reach){.hub = router->cluster};
     if (!trie_match(message->route == ROUTE_USER ? router->users : router->topics, message_key(message), &match))
         return false;
-    for (size_t n = 0; n < match.exact_count; n++)
-        deliver(router, match.exact[n], message, reach);
-    for (size_t n = 0; n < match.pattern_count; n++)
-        deliver(router, match.patterns[n], message, reach);
+    deliver_all(router, match.exact, match.exact_count, message, reach);
+    deliver_all(router, match.patterns, match.pattern_count, message, reach);
     return true;
 }
 

@@ -21,11 +21,18 @@ static inline size_t wsframe_head_len(size_t payload) {
 
 /* Writes the head of a whole message of that payload length; returns its end. `opcode` may have WSFRAME_COMPRESSED. */
 static inline char *wsframe_head_write(char *to, unsigned opcode, size_t payload) {
-    size_t head = wsframe_head_len(payload);
     *to++ = (char)(0x80 | opcode);
-    *to++ = (char)(head == 2 ? payload : head == 4 ? 126 : 127);
-    for (size_t n = head - 2; n > 0; n--)
-        *to++ = (char)((uint64_t)payload >> (8 * (n - 1)));
+    if (payload < 126) {
+        *to++ = (char)payload;
+    } else if (payload < 65536) {
+        *to++ = 126;
+        *to++ = (char)(payload >> 8);
+        *to++ = (char)payload;
+    } else {
+        *to++ = 127;
+        for (unsigned shift = 64; shift > 0; shift -= 8)
+            *to++ = (char)((uint64_t)payload >> (shift - 8));
+    }
     return to;
 }
 

@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OUTBOX_FIRST_CAPACITY 4
+#include "stompd/base/decimal.h"
+
+#define OUTBOX_FIRST_CAPACITY 2
+#define OUTBOX_GROWTH         4 /* times larger: most often a turn brings one message or many */
 #define OUTBOX_KEPT_CAPACITY  8 /* a drained ring of at most this many entries is kept for the next message */
-#define DECIMAL_DIGITS_MAX    20
 
 /* What a message says that was delivered before, with the number of deliveries in between and a line end behind it. */
 #define REDELIVERED "redelivered:true\ndelivery-count:"
@@ -36,18 +38,6 @@ static size_t decimal_len(uint64_t number) {
     return len;
 }
 
-static char *decimal_write(char *to, uint64_t number) {
-    char digits[DECIMAL_DIGITS_MAX];
-    size_t n = 0;
-    do {
-        digits[n++] = (char)('0' + number % 10);
-        number /= 10;
-    } while (number > 0);
-    while (n > 0)
-        *to++ = digits[--n];
-    return to;
-}
-
 static bool is_redelivered(const struct outbox_entry *entry) {
     return entry->delivery && entry->delivery->deliveries > 1;
 }
@@ -57,20 +47,26 @@ static char *append(char *to, struct bytes bytes) {
     return to + bytes.len;
 }
 
-size_t outbox_entry_size(const struct outbox *outbox, const struct outbox_entry *entry) {
-    size_t size = message_head(entry->message, outbox->version).len + entry->message->body_len;
-    if (entry->subscription)
-        size += entry->subscription->start_len;
-    if (entry->ack)
-        size += sizeof "ack:\n" - 1 + decimal_len(entry->ack);
-    if (is_redelivered(entry))
-        size += sizeof REDELIVERED "\n" - 1 + decimal_len(entry->delivery->deliveries);
-    return size;
+/* The head and the body: most often one run of bytes. */
+static char *append_message(char *to, const struct message *message, unsigned version) {
+    struct bytes head = message_head(message, version);
+    struct bytes body = message_body(message);
+    if (head.data + head.len == body.data)
+        return append(to, (struct bytes){head.data, head.len + body.len});
+    return append(append(to, head), body);
 }
 
-char *outbox_entry_write(const struct outbox *outbox, const struct outbox_entry *entry, char *to) {
-    if (entry->subscription)
-        to = append(to, subscription_start(entry->subscription));
+/* What a subscription's messages have of their own in front of what all receivers get. */
+SELDOM static size_t own_lines_len(const struct outbox_entry *entry) {
+    size_t len = 0;
+    if (entry->ack)
+        len += sizeof "ack:\n" - 1 + decimal_len(entry->ack);
+    if (is_redelivered(entry))
+        len += sizeof REDELIVERED "\n" - 1 + decimal_len(entry->delivery->deliveries);
+    return len;
+}
+
+SELDOM static char *append_own_lines(char *to, const struct outbox_entry *entry) {
     if (entry->ack) {
         to = append(to, BYTES("ack:"));
         to = decimal_write(to, entry->ack);
@@ -81,17 +77,33 @@ char *outbox_entry_write(const struct outbox *outbox, const struct outbox_entry 
         to = decimal_write(to, entry->delivery->deliveries);
         *to++ = '\n';
     }
-    to = append(to, message_head(entry->message, outbox->version));
-    return append(to, message_body(entry->message));
+    return to;
 }
 
-/* What the entry counts for. */
-static size_t counted_size(const struct outbox *outbox, const struct outbox_entry *entry) {
-    return entry->delivery ? 0 : outbox_entry_size(outbox, entry);
+size_t outbox_entry_size(const struct outbox *outbox, const struct outbox_entry *entry) {
+    size_t size = message_head(entry->message, outbox->version).len + entry->message->body_len;
+    if (entry->subscription)
+        size += entry->subscription->start_len;
+    if (entry->ack || entry->delivery)
+        size += own_lines_len(entry);
+    return size;
 }
 
-static bool outbox_grow(struct outbox *outbox) {
-    uint32_t capacity = outbox->capacity ? outbox->capacity * 2 : OUTBOX_FIRST_CAPACITY;
+char *outbox_entry_write(const struct outbox *outbox, const struct outbox_entry *entry, char *to) {
+    if (entry->subscription)
+        to = append(to, subscription_start(entry->subscription));
+    if (entry->ack || entry->delivery)
+        to = append_own_lines(to, entry);
+    return append_message(to, entry->message, outbox->version);
+}
+
+/* What an entry of the outbox counts for. */
+static size_t counted_size(const struct outbox_entry *entry) {
+    return entry->delivery ? 0 : entry->size;
+}
+
+SELDOM static bool outbox_grow(struct outbox *outbox) {
+    uint32_t capacity = outbox->capacity ? outbox->capacity * OUTBOX_GROWTH : OUTBOX_FIRST_CAPACITY;
     struct outbox_entry *entries = malloc(capacity * sizeof *entries);
     if (!entries)
         return false;
@@ -108,29 +120,30 @@ bool outbox_push(struct outbox *outbox, const struct outbox_entry *entry) {
     if (outbox->count == outbox->capacity && !outbox_grow(outbox))
         return false;
     message_ref_local(entry->message, outbox->owner);
-    *entry_at(outbox, outbox->count) = *entry;
+    struct outbox_entry *pushed = entry_at(outbox, outbox->count);
+    *pushed = *entry;
+    pushed->size = outbox_entry_size(outbox, entry);
     outbox->count++;
-    outbox->bytes += counted_size(outbox, entry);
+    outbox->bytes += counted_size(pushed);
     return true;
 }
 
-const struct outbox_entry *outbox_front(const struct outbox *outbox) {
-    return outbox->count > 0 ? entry_at(outbox, 0) : NULL;
-}
-
-/* An idle session keeps only little room. */
-static void give_back_room(struct outbox *outbox) {
-    if (outbox->count > 0 || outbox->capacity <= OUTBOX_KEPT_CAPACITY)
-        return;
+SELDOM static void give_back_ring(struct outbox *outbox) {
     free(outbox->entries);
     outbox->entries = NULL;
     outbox->capacity = 0;
     outbox->first = 0;
 }
 
+/* An idle session keeps only little room. */
+static void give_back_room(struct outbox *outbox) {
+    if (outbox->count == 0 && outbox->capacity > OUTBOX_KEPT_CAPACITY)
+        give_back_ring(outbox);
+}
+
 void outbox_pop(struct outbox *outbox) {
-    struct outbox_entry *entry = entry_at(outbox, 0);
-    outbox->bytes -= counted_size(outbox, entry);
+    const struct outbox_entry *entry = entry_at(outbox, 0);
+    outbox->bytes -= counted_size(entry);
     message_unref_local(entry->message, outbox->owner);
     outbox->first = (outbox->first + 1) & (outbox->capacity - 1);
     outbox->count--;
@@ -144,7 +157,7 @@ static void drop(struct outbox *outbox, const struct subscription *subscription)
     for (uint32_t n = 0; n < count; n++) {
         struct outbox_entry entry = *entry_at(outbox, n);
         if (subscription ? entry.subscription == subscription : entry.delivery != NULL) {
-            outbox->bytes -= counted_size(outbox, &entry);
+            outbox->bytes -= counted_size(&entry);
             message_unref_local(entry.message, outbox->owner);
         } else {
             *entry_at(outbox, kept++) = entry;

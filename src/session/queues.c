@@ -404,13 +404,6 @@ void session_deliver_entry(struct session_env *env, uint64_t consumer, const str
     give_back(env, consumer, entry, false);
 }
 
-void session_pop(struct session *session) {
-    struct delivery *delivery = outbox_front(&session->outbox)->delivery;
-    if (delivery)
-        list_append(&session->laid, &delivery->laid);
-    outbox_pop(&session->outbox);
-}
-
 /* A node that goes is no failure of the consumer's: what it had does not count as delivered. */
 static bool goes_with_node(const struct session *session) {
     return session->end == FAULT_RESTART || session->end == FAULT_SHUTDOWN;

@@ -81,12 +81,17 @@ void session_env_free(struct session_env *env) {
 }
 
 struct session *session_new(struct session_env *env, uint64_t now_ms) {
-    size_t id_size = strlen(env->boot) + SESSION_NUMBERS_MAX;
-    struct session *session = calloc(1, sizeof *session + id_size);
+    char numbers[SESSION_NUMBERS_MAX];
+    uint64_t number = env->sessions + 1;
+    snprintf(numbers, sizeof numbers, ":%u-%" PRIu64, env->owner, number);
+    size_t boot_len = strlen(env->boot);
+    size_t numbers_size = strlen(numbers) + 1;
+    struct session *session = calloc(1, sizeof *session + boot_len + numbers_size);
     if (!session)
         return NULL;
-    session->number = ++env->sessions;
-    snprintf(session->id, id_size, "%s:%u-%" PRIu64, env->boot, env->owner, session->number);
+    session->number = env->sessions = number;
+    memcpy(session->id, env->boot, boot_len);
+    memcpy(session->id + boot_len, numbers, numbers_size);
     session->env = env;
     session->opened_ms = session->heard_ms = session->wrote_ms = now_ms;
     session->version = STOMP_1_0;
@@ -225,11 +230,13 @@ void session_heard(struct session *session, uint64_t now_ms) {
 
 void session_wrote(struct session *session, uint64_t now_ms) {
     session->wrote_ms = now_ms;
-    queues_wrote(session);
+    if (!list_is_empty(&session->laid))
+        queues_wrote(session);
 }
 
 void session_flushed(struct session *session) {
-    queues_flushed(session);
+    if (!list_is_empty(&session->laid))
+        queues_flushed(session);
 }
 
 void session_stood_still(struct session *session, uint64_t ms) {
@@ -265,20 +272,23 @@ void session_logged_in(struct session *session, const char *user, uint64_t now_m
 /*
  * Before it counts as slow, the transport writes what the socket takes: only a socket that takes no more makes it so.
  */
-static bool has_room(struct session *session, size_t size) {
+static bool has_room(struct session *session, const struct outbox_entry *entry) {
     const struct outbox *outbox = &session->outbox;
+    if (outbox->bytes == 0)
+        return true;
     uint64_t limit = session->env->limits->outbox_size;
-    if (outbox->bytes > 0 && outbox->bytes + size > limit)
+    size_t size = outbox_entry_size(outbox, entry);
+    if (outbox->bytes + size > limit)
         session->env->ops->make_room(session);
     return outbox->bytes == 0 || outbox->bytes + size <= limit;
 }
 
 /* Appends, or notes the overflow. False when out of memory. */
-static bool enqueue(struct session *session, const struct outbox_entry *entry) {
+static inline bool enqueue(struct session *session, const struct outbox_entry *entry) {
     if (session->overflowed)
         return true;
     session_wake(session);
-    session->overflowed = !has_room(session, outbox_entry_size(&session->outbox, entry));
+    session->overflowed = !has_room(session, entry);
     return session->overflowed || outbox_push(&session->outbox, entry);
 }
 

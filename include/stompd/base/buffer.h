@@ -13,8 +13,13 @@ struct buffer {
     size_t capacity;
 };
 
+/* buffer_reserve() where there is not enough room yet. */
+MUST_CHECK bool buffer_grow(struct buffer *buffer, size_t extra);
+
 /* Makes room for `extra` more bytes behind len. False when out of memory; the content is then unchanged. */
-MUST_CHECK bool buffer_reserve(struct buffer *buffer, size_t extra);
+MUST_CHECK static inline bool buffer_reserve(struct buffer *buffer, size_t extra) {
+    return extra <= buffer->capacity - buffer->len || buffer_grow(buffer, extra);
+}
 
 /* Appends a copy of `len` bytes. False when out of memory; the content is then unchanged. */
 MUST_CHECK bool buffer_append(struct buffer *buffer, const void *data, size_t len);

@@ -77,7 +77,14 @@ struct message *message_ref(struct message *message);
 void message_unref(struct message *message);
 
 /* A reference within the owner's thread; owner < owners. */
-void message_ref_local(struct message *message, unsigned owner);
-void message_unref_local(struct message *message, unsigned owner);
+static inline void message_ref_local(struct message *message, unsigned owner) {
+    if (message->local[owner]++ == 0)
+        message_ref(message);
+}
+
+static inline void message_unref_local(struct message *message, unsigned owner) {
+    if (--message->local[owner] == 0)
+        message_unref(message);
+}
 
 #endif

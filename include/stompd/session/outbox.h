@@ -14,6 +14,7 @@ struct outbox_entry {
     struct subscription *subscription; /* NULL: a control frame, whole in the message */
     uint64_t ack;                      /* the `ack` header; 0: none */
     struct delivery *delivery;         /* of a queue's message; NULL: any other frame */
+    size_t size;                       /* of the frame, once the entry is in an outbox */
 };
 
 struct outbox {
@@ -33,16 +34,18 @@ void outbox_init(struct outbox *outbox, unsigned owner);
 /* Drops all that waits and gives the memory back. */
 void outbox_free(struct outbox *outbox);
 
-/* Bytes of the frame on the wire. */
+/* Bytes of the frame on the wire, of an entry that is to be pushed too. */
 size_t outbox_entry_size(const struct outbox *outbox, const struct outbox_entry *entry);
 
 /* Appends; takes a local reference on the message. False when out of memory. */
 MUST_CHECK bool outbox_push(struct outbox *outbox, const struct outbox_entry *entry);
 
 /* The oldest entry, or NULL. Valid until the next push or pop. */
-const struct outbox_entry *outbox_front(const struct outbox *outbox);
+static inline const struct outbox_entry *outbox_front(const struct outbox *outbox) {
+    return outbox->count > 0 ? &outbox->entries[outbox->first] : NULL;
+}
 
-/* Lays the entry's frame out at `to`, which has room for outbox_entry_size(); returns the end. */
+/* Lays the frame of an entry of the outbox out at `to`, which has room for its size; returns the end. */
 char *outbox_entry_write(const struct outbox *outbox, const struct outbox_entry *entry, char *to);
 
 /* Drops the oldest entry and its reference. */

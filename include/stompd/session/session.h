@@ -147,18 +147,19 @@ struct session {
     bool names_version; /* the client sent accept-version, so CONNECTED names the version */
     struct stomp_parser parser;
     enum stomp_version version;
+    enum fault_kind end;        /* why it is ENDING; FAULT_NONE: DISCONNECT; FAULT_GONE: it is being freed */
     struct heartbeat heartbeat; /* negotiated */
     struct outbox outbox;
     struct list_node waiting; /* env->waiting */
     struct list_node subscriptions;
     struct map by_id; /* subscriptions that have an id */
     uint32_t subscription_count;
-    uint32_t asking;  /* subscriptions that are not live yet */
-    uint32_t unknown; /* of these, those that not even all workers of this node know of */
+    uint32_t asking;   /* subscriptions that are not live yet */
+    uint32_t unknown;  /* of these, those that not even all workers of this node know of */
+    uint32_t shadowed; /* deliveries that ACK and NACK may name once others are settled */
     struct transactions transactions;
     uint64_t acks;             /* the last `ack` id given out */
-    struct map unsettled;      /* deliveries that ACK and NACK may name */
-    uint32_t shadowed;         /* and those that they may name once others are settled */
+    struct map unsettled;      /* deliveries that ACK and NACK may name now */
     struct list_node laid;     /* deliveries that are being written */
     struct list_node pendings; /* changes under way, oldest first */
     uint64_t pending_bytes;    /* what they hold */
@@ -169,7 +170,6 @@ struct session {
     uint64_t wrote_ms;       /* last bytes handed to the socket */
     uint64_t frame_began_ms; /* 0: not within a frame */
     uint64_t waits_since_ms; /* 0: input does not wait */
-    enum fault_kind end;     /* why it is ENDING; FAULT_NONE: DISCONNECT; FAULT_GONE: it is being freed */
     char *user;              /* NULL: anonymous or not logged in */
     char id[];               /* "<node>:<boot id>:<worker>-<n>" */
 };
@@ -245,7 +245,12 @@ void session_consuming(struct session_env *env, uint64_t consumer, enum consumin
 void session_changed(struct session_env *env, struct pending *pending, enum change_result result);
 
 /* Drops the outbox's oldest entry, which is being written: session_wrote() follows if that succeeds. */
-void session_pop(struct session *session);
+static inline void session_pop(struct session *session) {
+    struct delivery *delivery = outbox_front(&session->outbox)->delivery;
+    if (delivery)
+        list_append(&session->laid, &delivery->laid);
+    outbox_pop(&session->outbox);
+}
 
 /*
  * Acts on what a delivery could only note, and clears `woken`. Before each flush. An overflow ends the session with an
