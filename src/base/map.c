@@ -12,7 +12,9 @@
 
 #include "stompd/base/hash.h"
 
-#define FIRST_CAPACITY 4
+/* Room for one: most sessions have one subscription, and most maps few entries. */
+#define FIRST_CAPACITY 2
+#define LAST_CAPACITY  (UINT32_C(1) << 31)
 
 void map_init(struct map *map, map_key_fn key) {
     *map = (struct map){.key = key};
@@ -31,7 +33,7 @@ static void place(struct map *map, struct map_slot slot) {
     map->slots[at] = slot;
 }
 
-static bool resize(struct map *map, size_t capacity) {
+static bool resize(struct map *map, uint32_t capacity) {
     struct map old = *map;
     struct map_slot *slots = calloc(capacity, sizeof *slots);
     if (!slots)
@@ -65,8 +67,15 @@ void *map_find(const struct map *map, struct bytes key) {
     return slot ? slot->entry : NULL;
 }
 
+static bool grow(struct map *map) {
+    if (map->capacity == 0)
+        return resize(map, FIRST_CAPACITY);
+    return map->capacity < LAST_CAPACITY && resize(map, map->capacity * 2);
+}
+
 bool map_insert(struct map *map, void *entry) {
-    if (map->count >= map->capacity / 4 * 3 && !resize(map, map->capacity ? map->capacity * 2 : FIRST_CAPACITY))
+    bool full = map->count >= map->capacity / 2 + map->capacity / 4;
+    if (full && !grow(map))
         return false;
     place(map, (struct map_slot){hash_bytes(map->key(entry)), entry});
     map->count++;

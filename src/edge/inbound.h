@@ -13,8 +13,8 @@ struct inflater;
 
 struct inbound {
     struct inflater *inflater; /* while a compressed message comes in */
-    struct utf8_stream utf8;
     uint64_t began_ms;
+    struct utf8_stream utf8;
     bool text;
     bool within_frame;
 };

@@ -13,8 +13,8 @@ struct trie_place {
         struct subscriber **many;
     } held;
     uint32_t count;
-    uint32_t capacity; /* of held.many; 0: held.one is in use */
-    bool is_pattern;   /* embedded in a pattern_node, otherwise in an exact_place */
+    uint32_t capacity : 31;  /* of held.many; 0: held.one is in use */
+    uint32_t is_pattern : 1; /* embedded in a pattern_node, otherwise in an exact_place */
 };
 
 /* Adds the subscriber at the end. False when out of memory, which a first one never meets. */

@@ -1,6 +1,7 @@
 /* Subscriptions: one block each, with the texts that its session and its MESSAGEs need. */
 #include "stompd/session/subscription.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +11,8 @@ struct subscription *subscription_new(struct session *session, const struct byte
                                       enum ack_mode ack, enum stomp_version version) {
     size_t start_len = stomp_write_message_start(NULL, id, version);
     size_t id_len = id ? id->len : 0;
-    struct subscription *subscription = calloc(1, sizeof *subscription + id_len + destination.len + start_len);
+    size_t size = offsetof(struct subscription, text) + id_len + destination.len + start_len;
+    struct subscription *subscription = calloc(1, size > sizeof *subscription ? size : sizeof *subscription);
     if (!subscription)
         return NULL;
     subscription->session = session;

@@ -21,8 +21,8 @@ struct map_slot {
 struct map {
     map_key_fn key;
     struct map_slot *slots;
-    size_t count;
-    size_t capacity; /* 0 or a power of two */
+    uint32_t count;
+    uint32_t capacity; /* 0 or a power of two */
 };
 
 /* An empty map, which costs no heap. */
