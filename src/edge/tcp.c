@@ -40,7 +40,7 @@ static int tcp_callback(struct lws *wsi, enum lws_callback_reasons reason, void 
 
 const struct lws_protocols *tcp_protocols(void) {
     static const struct lws_protocols protocols[] = {
-        {.name = TCP_PROTOCOL, .callback = tcp_callback, .rx_buffer_size = RX_BUFFER, .tx_packet_size = RX_BUFFER},
+        {.name = TCP_PROTOCOL, .callback = tcp_callback, .rx_buffer_size = RX_BUFFER, .tx_packet_size = TX_PACKET_SIZE},
         {0}};
     return protocols;
 }

@@ -7,6 +7,9 @@
 /* The protocols of a WebSocket listener: v12.stomp, v11.stomp, v10.stomp. */
 const struct lws_protocols *websocket_protocols(void);
 
+/* libwebsockets gives the socket no more than this of a write and keeps the rest, even if the socket would take it. */
+#define TX_PACKET_SIZE (1u << 20)
+
 /* permessage-deflate, for listeners that offer it. */
 const struct lws_extension *websocket_extensions(void);
 

@@ -142,7 +142,7 @@ static int websocket_callback(struct lws *wsi, enum lws_callback_reasons reason,
 #define PROTOCOL(protocol_name)                                                                                        \
     {                                                                                                                  \
         .name = (protocol_name), .callback = websocket_callback, .rx_buffer_size = RECEIVE_BUFFER_SIZE,                \
-        .tx_packet_size = RECEIVE_BUFFER_SIZE                                                                          \
+        .tx_packet_size = TX_PACKET_SIZE                                                                               \
     }
 
 const struct lws_protocols *websocket_protocols(void) {
