@@ -27,6 +27,12 @@
 #define HTTP_TIMEOUT_S   10
 #define HTTP_KEEPALIVE_S 5
 
+/*
+ * When thousands of clients come at once, so many are taken in a turn: each costs some 50 µs until it has subscribed,
+ * and whoever is there already must not wait for all of them.
+ */
+#define ADOPTIONS_A_TURN 16
+
 /* What a tick comes later than this, the worker has stood still. */
 #define STANDSTILL_MS ((uint64_t)5 * TIMER_TICK_MS)
 
@@ -175,6 +181,7 @@ struct worker *worker_new(const struct worker_conf *conf) {
         list_init(&worker->connections);
         list_init(&worker->dirty);
         list_init(&worker->resuming);
+        worker->arrives_next = &worker->arriving;
         timer_wheel_init(&worker->timers, worker->now_ms);
         lag_init(&worker->counters.lag, TIMER_TICK_MS);
         if (create_parts(worker))
@@ -203,6 +210,7 @@ void worker_free(struct worker *worker) {
     loop_free(worker->loop, worker->context); /* closes the connections, and so the sessions */
     SSL_CTX_free(worker->client_tls);
     mail_discard_all(mailbox_take(&worker->mailbox));
+    mail_discard_all(worker->arriving);
     mail_discard_all(worker->to_hub.newest);
     router_free(&worker->router);
     session_env_free(&worker->env);
@@ -290,6 +298,19 @@ static void adopt(struct worker *worker, const struct mail_adopt *mail) {
     connection_adopt(connection, &description);
 }
 
+static void adopt_some(struct worker *worker) {
+    for (unsigned n = 0; n < ADOPTIONS_A_TURN && worker->arriving; n++) {
+        struct mail *mail = worker->arriving;
+        worker->arriving = mail->next;
+        adopt(worker, (struct mail_adopt *)mail);
+        free(mail);
+    }
+    if (worker->arriving)
+        loop_wake(worker->loop);
+    else
+        worker->arrives_next = &worker->arriving;
+}
+
 static void take_mail(struct worker *worker, struct mail *mail) {
     if (router_take_mail(&worker->router, mail) || queue_mail_take(&worker->env, mail)) {
         free(mail);
@@ -297,8 +318,10 @@ static void take_mail(struct worker *worker, struct mail *mail) {
     }
     switch ((enum mail_type)mail->type) {
     case MAIL_ADOPT:
-        adopt(worker, (struct mail_adopt *)mail);
-        break;
+        mail->next = NULL;
+        *worker->arrives_next = mail;
+        worker->arrives_next = &mail->next;
+        return;
     case MAIL_DRAIN:
         drain(worker, (struct mail_drain *)mail);
         break;
@@ -364,6 +387,7 @@ static void *run(void *arg) {
         worker->now_ms = worker_time(worker);
         worker->env.wall_ms = clock_wall_ms();
         take_all_mail(worker);
+        adopt_some(worker);
         resume_all(worker);
         router_post(&worker->router);
         flush_all(worker);

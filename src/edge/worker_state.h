@@ -49,6 +49,8 @@ struct worker {
     uint64_t ticked_ms;       /* the same at the last tick */
     uint64_t ticked_clock_ms; /* loop_time_ms() then */
     struct worker_counters counters;
+    struct mail *arriving;       /* sockets to adopt, the oldest first, linked by next */
+    struct mail **arrives_next;  /* the end of that chain */
     unsigned released;           /* sockets closed in this turn */
     struct mail_batch to_hub;    /* posted at the end of the turn */
     struct connection *adopting; /* while libwebsockets takes a socket over */
