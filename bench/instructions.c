@@ -31,7 +31,7 @@
 
 static const struct scenario *const scenarios[] = {&parse_whole, &parse_pieces, &write_plain,    &write_escaped,
                                                    &match_exact, &match_cached, &match_uncached, &lay_out,
-                                                   &fan_out,     &settle};
+                                                   &send_one,    &fan_out,      &burst,          &settle};
 
 #define SCENARIOS (sizeof scenarios / sizeof scenarios[0])
 

@@ -21,7 +21,7 @@ struct scenario {
 extern const struct scenario parse_whole, parse_pieces;
 extern const struct scenario write_plain, write_escaped;
 extern const struct scenario match_exact, match_cached, match_uncached;
-extern const struct scenario lay_out, fan_out, settle;
+extern const struct scenario lay_out, send_one, fan_out, burst, settle;
 
 /* A SEND as applications send it: a body of 128 bytes, JSON, with a content-length. */
 extern const char typical_send[];

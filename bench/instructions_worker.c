@@ -217,14 +217,22 @@ const struct scenario lay_out = {.name = "lay-out",
                                  .work = flush_outbox,
                                  .tear_down = tear_down};
 
-/* ---- fan-out: a SEND and all that follows from it */
+/* ---- send and fan-out: a SEND and all that follows from it, to one subscriber and to many */
 
-static void *set_up_fan_out(void) {
+static struct bench *with_subscribers(unsigned count) {
     struct bench *bench = new_bench(typical_send_len);
-    for (unsigned n = 0; n < MESSAGES; n++)
+    for (unsigned n = 0; n < count; n++)
         connect_client(bench, SUBSCRIBE_PRICES);
     bench->client = connect_client(bench, NULL);
     return bench;
+}
+
+static void *set_up_send(void) {
+    return with_subscribers(1);
+}
+
+static void *set_up_fan_out(void) {
+    return with_subscribers(MESSAGES);
 }
 
 static void prepare_send(void *state) {
@@ -233,21 +241,61 @@ static void prepare_send(void *state) {
     bench->written = counter_read(&bench->worker.counters.written);
 }
 
-static size_t send_to_all(void *state) {
+static size_t send_to_one(void *state) {
     struct bench *bench = state;
     receive(bench->client, bench->input, typical_send_len);
+    turn(bench);
+    return written_since(bench);
+}
+
+static size_t send_to_all(void *state) {
+    return send_to_one(state) / MESSAGES;
+}
+
+#define SENDING(scenario_name, unit_name, set_up_it, work_it)                                                          \
+    {                                                                                                                  \
+        .name = (scenario_name), .unit = (unit_name), .units = 1, .repeats = 200, .set_up = (set_up_it),               \
+        .prepare = prepare_send, .work = (work_it), .tear_down = tear_down                                             \
+    }
+
+const struct scenario send_one = SENDING("send", "SEND to 1", set_up_send, send_to_one);
+const struct scenario fan_out = SENDING("fan-out", "SEND to 100", set_up_fan_out, send_to_all);
+
+/* ---- burst: many SENDs in one turn, so that each subscriber's MESSAGEs leave in one write */
+
+#define BURST 32
+
+static void *set_up_burst(void) {
+    struct bench *bench = new_bench(BURST * typical_send_len);
+    for (unsigned n = 0; n < MESSAGES; n++)
+        connect_client(bench, SUBSCRIBE_PRICES);
+    bench->client = connect_client(bench, NULL);
+    return bench;
+}
+
+static void prepare_burst(void *state) {
+    struct bench *bench = state;
+    for (unsigned n = 0; n < BURST; n++)
+        memcpy(bench->input + n * typical_send_len, typical_send, typical_send_len);
+    bench->written = counter_read(&bench->worker.counters.written);
+}
+
+static size_t send_burst(void *state) {
+    struct bench *bench = state;
+    for (unsigned n = 0; n < BURST; n++)
+        receive(bench->client, bench->input + n * typical_send_len, typical_send_len);
     turn(bench);
     return written_since(bench) / MESSAGES;
 }
 
-const struct scenario fan_out = {.name = "fan-out",
-                                 .unit = "SEND to 100",
-                                 .units = 1,
-                                 .repeats = 200,
-                                 .set_up = set_up_fan_out,
-                                 .prepare = prepare_send,
-                                 .work = send_to_all,
-                                 .tear_down = tear_down};
+const struct scenario burst = {.name = "burst",
+                               .unit = "SEND to 100, of 32 in a turn",
+                               .units = BURST,
+                               .repeats = 20,
+                               .set_up = set_up_burst,
+                               .prepare = prepare_burst,
+                               .work = send_burst,
+                               .tear_down = tear_down};
 
 /* ---- ack: messages of a queue are delivered, written and acknowledged */
 
