@@ -14,6 +14,8 @@ import fs from "node:fs/promises";
 import path from "node:path";
 import { parseArgs, promisify } from "node:util";
 
+import { spread } from "./figures.mjs";
+
 const { values: options } = parseArgs({
   options: {
     rounds: { type: "string", default: "5" },
@@ -116,11 +118,6 @@ async function measure(servers) {
     }
   }
   return rounds;
-}
-
-function spread(values) {
-  const sorted = [...values].sort((a, b) => a - b);
-  return { median: sorted[Math.floor(sorted.length / 2)], lowest: sorted[0], highest: sorted.at(-1) };
 }
 
 function summarize({ name }, rounds) {

@@ -1,5 +1,6 @@
-// A RabbitMQ of the benchmark's own, as Debian ships it, with STOMP over WebSocket: one node with ports, epmd and
-// cookie of its own, and its data in a fresh folder. It runs as whoever runs this, beside any other RabbitMQ.
+// A RabbitMQ of the benchmark's own, as Debian ships it, with STOMP over WebSocket: a node, or a cluster of two, with
+// ports, epmd and cookie of its own, and its data in a fresh folder. It runs as whoever runs this, beside any other
+// RabbitMQ.
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -13,30 +14,56 @@ const PROGRAM = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 const START_MS = 60_000;
 
 export class RabbitMq {
+  #first;
+
+  /** `joins`: the node, already started, whose cluster this one becomes a part of. */
+  constructor({ joins = null } = {}) {
+    this.#first = joins;
+    this.name = joins ? "stompd-bench-b@localhost" : "stompd-bench@localhost";
+  }
+
   /** Resolves when it takes clients. */
   async start() {
     if (!fs.existsSync(PROGRAM)) {
       throw new Error(`RabbitMQ is not installed: there is no ${PROGRAM} (Debian's package rabbitmq-server)`);
     }
     this.folder = fs.mkdtempSync(path.join(os.tmpdir(), "stompd-rabbitmq-"));
-    process.once("exit", () => fs.rmSync(this.folder, { recursive: true, force: true }));
+    process.once("exit", () => this.#removeFolder());
     this.port = await freePort();
-    this.epmdPort = await freePort();
-    this.epmd = new Child("epmd", ["-port", String(this.epmdPort), "-address", "127.0.0.1"]);
-    await this.#untilAnswering(this.epmdPort, this.epmd);
+    await this.#startEpmd();
     this.child = new Child(PROGRAM, [], { env: await this.#environment(), detached: true });
     await this.#untilAnswering(this.port, this.child);
     return this;
   }
 
-  /** Process ids of all that works for it: Erlang's machine, its helpers, epmd. */
+  /** Process ids of all that works for it: Erlang's machine, its helpers, and epmd, which belongs to the first node. */
   get pids() {
-    return [...withChildren(this.child.pid), this.epmd.pid];
+    return [...withChildren(this.child.pid), ...(this.epmd ? [this.epmd.pid] : [])];
+  }
+
+  /** Fails when it has ended by itself. */
+  mustRun() {
+    this.child.mustRun();
   }
 
   async stop() {
     for (const child of [this.child, this.epmd]) {
       await child?.end();
+    }
+    this.#removeFolder();
+  }
+
+  #removeFolder() {
+    if (this.folder) {
+      fs.rmSync(this.folder, { recursive: true, force: true });
+    }
+  }
+
+  async #startEpmd() {
+    this.epmdPort = this.#first?.epmdPort ?? (await freePort());
+    if (!this.#first) {
+      this.epmd = new Child("epmd", ["-port", String(this.epmdPort), "-address", "127.0.0.1"]);
+      await this.#untilAnswering(this.epmdPort, this.epmd);
     }
   }
 
@@ -45,14 +72,19 @@ export class RabbitMq {
     const inFolder = (name) => path.join(this.folder, name);
     const conf = ["listeners.tcp = none", "stomp.listeners.tcp = none"];
     conf.push("web_stomp.tcp.ip = 127.0.0.1", `web_stomp.tcp.port = ${this.port}`);
+    if (this.#first) {
+      conf.push("cluster_formation.peer_discovery_backend = classic_config");
+      conf.push(`cluster_formation.classic_config.nodes.1 = ${this.#first.name}`);
+      conf.push(`cluster_formation.classic_config.nodes.2 = ${this.name}`);
+    }
     fs.writeFileSync(inFolder("rabbitmq.conf"), conf.join("\n") + "\n");
     fs.writeFileSync(inFolder("enabled_plugins"), "[rabbitmq_stomp,rabbitmq_web_stomp].\n");
     return {
       PATH: process.env.PATH,
-      HOME: this.folder, // where Erlang makes the cookie
+      HOME: (this.#first ?? this).folder, // where Erlang makes the cookie
       ERL_EPMD_ADDRESS: "127.0.0.1",
       ERL_EPMD_PORT: String(this.epmdPort),
-      RABBITMQ_NODENAME: "stompd-bench@localhost",
+      RABBITMQ_NODENAME: this.name,
       RABBITMQ_CONF_ENV_FILE: inFolder("none"), // not the machine's
       RABBITMQ_CONFIG_FILE: inFolder("rabbitmq.conf"),
       RABBITMQ_ADVANCED_CONFIG_FILE: inFolder("none.config"),

@@ -79,6 +79,9 @@ function report({ same, across, tripSame, tripAcross, bare }) {
   return ratio >= FANOUT_AT_LEAST && added <= TRIP_AT_MOST;
 }
 
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.once(signal, () => process.exit(1)); // those who were started end with us
+}
 const redis = await new Redis({ unix: true }).start();
 const nodes = [await startNode("bench-a", redis), await startNode("bench-b", redis)];
 const [a, b] = nodes.map((node) => node.ports.plain);
