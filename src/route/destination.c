@@ -2,16 +2,20 @@
 #include "stompd/route/destination.h"
 
 #include "pattern.h"
+#include "stompd/base/words.h"
 
 /* So much of a refused destination is quoted. */
 #define QUOTED_MAX 100
 
 static const struct {
     enum destination_kind kind;
-    const char *prefix;
+    struct bytes prefix;
 } kinds[] = {
-    {DESTINATION_TOPIC, "/topic"}, {DESTINATION_QUEUE, "/queue"},           {DESTINATION_USER, "/user"},
-    {DESTINATION_APP, "/app"},     {DESTINATION_TEMP_QUEUE, "/temp-queue"},
+    {DESTINATION_TOPIC, BYTES("/topic")},
+    {DESTINATION_QUEUE, BYTES("/queue")},
+    {DESTINATION_USER, BYTES("/user")},
+    {DESTINATION_APP, BYTES("/app")},
+    {DESTINATION_TEMP_QUEUE, BYTES("/temp-queue")},
 };
 
 static bool refuse(struct fault *fault, const char *why, struct bytes text) {
@@ -19,13 +23,8 @@ static bool refuse(struct fault *fault, const char *why, struct bytes text) {
     return fault_set(fault, FAULT_PROTOCOL, "%s (%.*s%s)", why, quoted, text.data, text.len > QUOTED_MAX ? "..." : "");
 }
 
-static bool has_control_character(struct bytes text) {
-    for (size_t n = 0; n < text.len; n++) {
-        unsigned char c = (unsigned char)text.data[n];
-        if (c < 0x20 || c == 0x7f)
-            return true;
-    }
-    return false;
+static uint64_t find_control_character(uint64_t word) {
+    return word_find_below(word, 0x20) | word_find(word, 0x7f);
 }
 
 /*
@@ -34,7 +33,7 @@ static bool has_control_character(struct bytes text) {
  */
 static enum destination_kind kind_of(struct bytes text, struct bytes *rest) {
     for (size_t n = 0; n < sizeof kinds / sizeof *kinds; n++) {
-        struct bytes prefix = bytes_of(kinds[n].prefix);
+        struct bytes prefix = kinds[n].prefix;
         if (!bytes_start_with(text, prefix) || (text.len > prefix.len && text.data[prefix.len] != '/'))
             continue;
         *rest = bytes_skip(text, prefix.len);
@@ -45,6 +44,8 @@ static enum destination_kind kind_of(struct bytes text, struct bytes *rest) {
 
 static bool has_too_many_segments(struct bytes text) {
     size_t separators = 0;
+    if (text.len < DESTINATION_SEGMENTS_MAX) /* nearly every destination */
+        return false;
     for (size_t n = 0; n < text.len; n++)
         separators += text.data[n] == '/' || text.data[n] == '.';
     return separators + 1 > DESTINATION_SEGMENTS_MAX;
@@ -57,7 +58,7 @@ static bool read_common(struct bytes text, struct destination *destination, stru
         return fault_set(fault, FAULT_PROTOCOL, "the destination is empty");
     if (text.len > DESTINATION_LEN_MAX)
         return refuse(fault, "the destination is too long", text);
-    if (has_control_character(text))
+    if (words_have(text, find_control_character))
         return refuse(fault, "the destination has a control character", text);
     destination->kind = kind_of(text, &rest);
     destination->pattern = false;

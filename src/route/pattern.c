@@ -1,6 +1,7 @@
 /* Segments, and the rule by which a pattern reaches a destination, as told without any trie. */
 #include "pattern.h"
 
+#include "stompd/base/words.h"
 #include "stompd/route/trie.h"
 
 struct segments pattern_split(struct bytes text, struct bytes *head) {
@@ -34,9 +35,15 @@ enum segment_kind segment_kind(struct bytes segment, const struct segments *segm
     return (first == '#' || first == '>') && !segments->more ? SEGMENT_ANY : SEGMENT_TEXT;
 }
 
+static uint64_t find_wildcard(uint64_t word) {
+    return word_find(word, '*') | word_find(word, '#') | word_find(word, '>');
+}
+
 bool pattern_has_wildcard(struct bytes text) {
     struct segments segments = {text, true};
     struct bytes segment;
+    if (!words_have(text, find_wildcard)) /* nearly every text */
+        return false;
     while (segments_next(&segments, &segment))
         if (segment_kind(segment, &segments) != SEGMENT_TEXT)
             return true;

@@ -156,6 +156,10 @@ static void test_the_segments_of_a_topic_are_bounded(void **state) {
     struct bytes longer = repeat(text, sizeof text, "/topic/a", DESTINATION_SEGMENTS_MAX - 1, "/a", ".");
     assert_refused_bytes(destination_of_send, longer, "too many segments", "/topic/a/a");
     assert_refused_bytes(destination_of_subscribe, longer, "too many segments", "/topic/a/a");
+    repeat(text, sizeof text, "/topic/", DESTINATION_SEGMENTS_MAX - 1, ".", "");
+    read_well(destination_of_send, text);
+    longer = repeat(text, sizeof text, "/topic/", DESTINATION_SEGMENTS_MAX, ".", "");
+    assert_refused_bytes(destination_of_send, longer, "too many segments", "/topic/...");
     repeat(text, sizeof text, "/queue/a", DESTINATION_SEGMENTS_MAX, ".a", "");
     read_well(destination_of_send, text);
 }
