@@ -156,6 +156,7 @@ static bool create_parts(struct worker *worker) {
     worker->loop = loop_new(on_tick, worker);
     if (!worker->loop)
         return false;
+    worker->ticked_clock_ms = loop_time_ms(worker->loop);
     mailbox_init(&worker->mailbox, loop_wake, worker->loop);
     worker->env = (struct session_env){.ops = &connection_ops,
                                        .limits = &worker->limits,
@@ -177,7 +178,7 @@ struct worker *worker_new(const struct worker_conf *conf) {
         worker->conf = *conf;
         worker->settings = settings_ref(conf->settings);
         worker->limits = *conf->settings->limits;
-        worker->now_ms = worker->ticked_ms = worker->ticked_clock_ms = clock_ms();
+        worker->now_ms = worker->ticked_ms = clock_ms();
         list_init(&worker->connections);
         list_init(&worker->dirty);
         list_init(&worker->resuming);

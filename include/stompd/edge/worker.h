@@ -4,6 +4,7 @@
  *
  *     run the loop (sockets are read, sessions act, messages go into outboxes)
  *     take the mailbox
+ *     adopt some of the sockets that have come
  *     feed sessions whose input may go on
  *     post what other workers get
  *     flush every session that has something to write, once
