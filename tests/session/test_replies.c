@@ -136,6 +136,7 @@ static void test_names_are_read_as_the_version_writes_them(void **state) {
         {STOMP_1_0, " reply-to : /temp-queue/a\\c \n", "a\\c"},
         {STOMP_1_1, "reply-to:/temp-queue/a\\c\\\\b\n", "a:\\b"},
         {STOMP_1_2, "reply-to:/temp-queue/a\\c\\\\b\r\n", "a:\\b"},
+        {STOMP_1_2, "content-length:1\nreply-to:/temp-queue/a\n", "a"},
         {STOMP_1_2, "x:reply-to\nreply-to:/temp-queue/a\nreply-to:/temp-queue/b\n", "a"}, /* the first counts */
     };
     struct host *host = *state;

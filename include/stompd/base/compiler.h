@@ -7,7 +7,7 @@
 /* The caller must look at the result. */
 #define MUST_CHECK __attribute__((warn_unused_result))
 
-/* Called so seldom that it must cost the way around it nothing, not even saved registers. */
+/* Off the usual way, which it must cost nothing, not even saved registers. */
 #define SELDOM __attribute__((cold, noinline))
 
 /* printf-like: `text` is the index of the format argument, `first` that of the first value. */
