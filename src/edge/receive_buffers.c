@@ -18,6 +18,7 @@
 #define SLOTS_MAX ((size_t)1 << 20)
 
 static struct {
+    bool opened;           /* or tried in vain */
     pthread_mutex_t mutex; /* of what follows but `start`, `size` and `count`, which stay */
     char *start;           /* NULL: not open */
     size_t size;           /* of a slot */
@@ -43,8 +44,9 @@ static size_t count_of(size_t most, size_t size) {
 void receive_buffers_open(size_t most) {
     size_t size = slot_size();
     size_t count = count_of(most, size);
-    if (slots.start)
+    if (slots.opened)
         return;
+    slots.opened = true;
     char *start = mmap(NULL, count * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     uint32_t *returned = start != MAP_FAILED ? malloc(count * sizeof *returned) : NULL;
     if (!returned) {
