@@ -24,7 +24,7 @@ export function describeMachine() {
     cores: os.cpus().length,
     isVirtual: / hypervisor /.test(readOr("/proc/cpuinfo", "")),
     memoryBytes: os.totalmem(),
-    kernel: os.release(),
+    kernel: os.release().split(".", 2).join("."),
     system: system ?? os.type(),
     openFiles: hardLimitOfOpenFiles(),
   };
